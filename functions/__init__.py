@@ -1,0 +1,1 @@
+"""One file per Azure trigger: bindings only, no logic."""

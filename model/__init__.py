@@ -1,0 +1,1 @@
+"""Where the detector comes from: data, training, evaluation, export, and the bundled model."""

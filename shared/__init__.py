@@ -1,0 +1,1 @@
+"""Haro: the three stages, from the sea to a batch, from a batch to a result, from a result to people."""

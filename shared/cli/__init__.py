@@ -1,0 +1,1 @@
+"""The command `haro`: the app as a laptop sees it."""

@@ -1,0 +1,1 @@
+"""A hydrophone's day, made by ourselves, so that anyone can hear Haro work without a sea."""

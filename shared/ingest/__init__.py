@@ -1,0 +1,1 @@
+"""The first wing: from the sea to a batch."""

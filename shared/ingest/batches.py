@@ -1,0 +1,297 @@
+"""From a playlist and a cursor to batches and gaps. Pure: values in, values out.
+
+A folder is cut on a fixed grid: segments 6k to 6k+5 make one batch, about 60 s. Whoever cuts the same playlist, live or
+as a backfill, before or after a crash, gets the same batches under the same ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from shared.documents import Backfill, Cursor, Gap, Segment, SegmentBatch
+from shared.ingest.hls import Playlist, folder_start_utc
+
+BATCH_SEGMENTS = 6
+_KEPT_EPOCHS = 8
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How patient ingest is.
+
+    `stall_s`: a playlist that has not grown for so long gets its last, shorter batch sent. `far_behind_s`: more
+    unread audio than this becomes a backfill. `first_contact_s`: how much of the past is taken in where Haro never
+    listened. `settle_s`: how long after a restart the old folder may still grow. `give_up_s`: how long an ended
+    folder that cannot be read holds up the new one.
+    """
+
+    stall_s: float = 120.0
+    far_behind_s: float = 600.0
+    first_contact_s: float = 3600.0
+    settle_s: float = 30.0
+    give_up_s: float = 300.0
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Batches and gaps in order of time, and the first index not cut yet."""
+
+    batches: tuple[SegmentBatch, ...]
+    gaps: tuple[Gap, ...]
+    next_index: int
+
+
+def cut(
+    hydrophone_id: str,
+    playlist: Playlist,
+    *,
+    start: int,
+    stop: int | None = None,
+    final: bool = False,
+    origin: Literal["live", "backfill"] = "live",
+) -> Cut:
+    """Cut the segments from index `start` up to `stop` (excluded; None: all that are listed) into batches.
+
+    A batch is cut once its last segment is listed. With `final`, or at `stop`, what remains becomes a shorter batch.
+    Indices the playlist skips become gaps.
+    """
+    listed_end = playlist.last_index + 1
+    end = listed_end if stop is None else min(stop, listed_end)
+    if not final and (stop is None or listed_end < stop):
+        end = end // BATCH_SEGMENTS * BATCH_SEGMENTS
+    if end <= start:
+        return Cut((), (), start)
+    wanted = [segment for segment in playlist.segments if start <= segment.index < end]
+    blocks: dict[int, list[Segment]] = {}
+    for segment in wanted:
+        blocks.setdefault(segment.index // BATCH_SEGMENTS, []).append(segment)
+    offset_s = start_of(playlist, 0).timestamp() - playlist.epoch
+    batches = tuple(
+        SegmentBatch(
+            hydrophone_id=hydrophone_id,
+            epoch=playlist.epoch,
+            segments=tuple(segments),
+            offset_s=offset_s,
+            time_source=playlist.time_source,
+            origin=origin,
+        )
+        for segments in blocks.values()
+    )
+    return Cut(batches, tuple(_holes(hydrophone_id, playlist, wanted, start, end)), end)
+
+
+def _holes(hydrophone_id: str, playlist: Playlist, wanted: list[Segment], start: int, end: int) -> list[Gap]:
+    """A gap for every run of indices in [start, end) that the playlist does not list."""
+    gaps = []
+    expected, heard_until = start, None
+    for segment in [*wanted, None]:
+        index = segment.index if segment else end
+        if index > expected:
+            begins = heard_until or start_of(playlist, expected)
+            gaps.append(
+                Gap(
+                    hydrophone_id=hydrophone_id,
+                    epoch=playlist.epoch,
+                    first_index=expected,
+                    last_index=index - 1,
+                    start_utc=begins,
+                    end_utc=segment.start_utc if segment else start_of(playlist, end),
+                    reason="not_in_playlist",
+                    detail="the playlist skips these segments",
+                )
+            )
+        if segment:
+            expected, heard_until = segment.index + 1, segment.end_utc
+    return gaps
+
+
+def start_of(playlist: Playlist, index: int) -> datetime:
+    """When segment `index` starts: listed, or reckoned from the nearest listed one with the mean length."""
+    if not playlist.segments:
+        return folder_start_utc(playlist.epoch)
+    nearest = min(playlist.segments, key=lambda segment: (abs(segment.index - index), segment.index))
+    if nearest.index == index:
+        return nearest.start_utc
+    mean_s = sum(segment.duration_s for segment in playlist.segments) / len(playlist.segments)
+    if nearest.index < index:
+        return nearest.end_utc + timedelta(seconds=(index - nearest.index - 1) * mean_s)
+    return nearest.start_utc - timedelta(seconds=(nearest.index - index) * mean_s)
+
+
+def first_contact(hydrophone_id: str, playlist: Playlist, *, now: datetime, rules: Rules) -> Cursor:
+    """Where to begin at a stream never heard before: at its start if that is near, else at the newest whole batch.
+
+    The last `first_contact_s` before that become a backfill; what is older still is a gap, so that coverage is told.
+    """
+    first = playlist.segments[0].index if playlist.segments else 0
+    begin = Cursor(
+        hydrophone_id=hydrophone_id,
+        epoch=playlist.epoch,
+        next_index=first,
+        next_start_utc=playlist.start_utc,
+        seen_index=playlist.last_index,
+        seen_utc=now,
+    )
+    if _unread_s(playlist, first) <= rules.far_behind_s:
+        return begin
+    present = _present_index(playlist)
+    reach = start_of(playlist, present) - timedelta(seconds=rules.first_contact_s)
+    taken = next((s.index for s in playlist.segments if s.start_utc >= reach), present)
+    taken = max(first, taken // BATCH_SEGMENTS * BATCH_SEGMENTS)
+    gaps: tuple[Gap, ...] = ()
+    if taken > first:
+        gaps = (
+            Gap(
+                hydrophone_id=hydrophone_id,
+                epoch=playlist.epoch,
+                first_index=first,
+                last_index=taken - 1,
+                start_utc=playlist.start_utc,
+                end_utc=start_of(playlist, taken),
+                reason="before_first_contact",
+                detail="published before Haro first listened here; `haro backfill` can still score it",
+            ),
+        )
+    return begin.model_copy(
+        update={
+            "next_index": present,
+            "next_start_utc": start_of(playlist, present),
+            "pending_gaps": gaps,
+            "pending_backfills": tuple(_stretch(hydrophone_id, playlist, taken, present)),
+        }
+    )
+
+
+def advance(cursor: Cursor, playlist: Playlist, *, now: datetime, ended: bool, rules: Rules) -> Cursor:
+    """The cursor after reading its folder's playlist, with what is to be sent in its `pending` fields.
+
+    `ended` says that the folder will not grow any more; its tail then becomes a shorter batch. A playlist that
+    shrank or came half written changes nothing. Returns the same cursor when there is nothing to do or to remember.
+    """
+    grown = playlist.last_index > cursor.seen_index
+    seen_utc = now if grown else cursor.seen_utc
+    stalled = (now - seen_utc).total_seconds() >= rules.stall_s
+    final = ended or playlist.closed or stalled
+    complete = playlist.last_index >= cursor.seen_index  # never finish a folder on a playlist that lost its end
+    live_from = cursor.next_index
+    backfills: tuple[Backfill, ...] = ()
+    if _unread_s(playlist, cursor.next_index) > rules.far_behind_s:
+        live_from = playlist.last_index + 1 if ended else _present_index(playlist)
+        backfills = tuple(_stretch(cursor.hydrophone_id, playlist, cursor.next_index, live_from))
+    piece = cut(cursor.hydrophone_id, playlist, start=live_from, final=final and complete)
+    if piece.next_index == cursor.next_index and not grown:
+        return cursor
+    moved = piece.next_index > cursor.next_index
+    return cursor.model_copy(
+        update={
+            "next_index": piece.next_index,
+            "next_start_utc": start_of(playlist, piece.next_index) if moved else cursor.next_start_utc,
+            "seen_index": max(cursor.seen_index, playlist.last_index),
+            "seen_utc": seen_utc,
+            "stuck_since_utc": None,
+            "pending": piece.batches,
+            "pending_gaps": piece.gaps,
+            "pending_backfills": backfills,
+        }
+    )
+
+
+def next_folder(
+    cursor: Cursor,
+    epoch: int,
+    *,
+    now: datetime,
+    missed: tuple[int, ...] = (),
+    reason: Literal["stream_restarted", "folder_gone", "unread"] = "stream_restarted",
+) -> Cursor:
+    """The cursor at the start of folder `epoch`, with what lies between told.
+
+    The time up to the next folder is a gap; with reason `unread` it is a backfill instead, because the rest of the old
+    folder may yet be read. `missed` are folders that came and went between the two: their audio becomes a backfill.
+    """
+    begins = folder_start_utc(epoch)
+    ends = folder_start_utc(missed[0]) if missed else begins
+    gaps: list[Gap] = []
+    backfills: list[Backfill] = []
+    if reason == "unread":
+        backfills.append(_rest_of_folder(cursor, until_utc=ends))
+    elif ends > cursor.next_start_utc:
+        detail = f"folder {cursor.epoch} ended, folder {missed[0] if missed else epoch} began"
+        if reason == "folder_gone":
+            detail = f"folder {cursor.epoch} vanished before it was read to its end"
+        gaps.append(
+            Gap(
+                hydrophone_id=cursor.hydrophone_id,
+                epoch=cursor.epoch,
+                start_utc=cursor.next_start_utc,
+                end_utc=ends,
+                reason=reason,
+                detail=detail,
+            )
+        )
+    if missed:
+        backfills.append(
+            Backfill(
+                id=f"behind:{cursor.hydrophone_id}:{missed[0]}-{epoch}",
+                hydrophone_id=cursor.hydrophone_id,
+                start_utc=ends,
+                end_utc=begins,
+                reason="behind",
+            )
+        )
+    return cursor.model_copy(
+        update={
+            "epoch": epoch,
+            "next_index": 0,
+            "next_start_utc": begins,
+            "seen_index": -1,
+            "seen_utc": now,
+            "stuck_since_utc": None,
+            "finished_epochs": (*cursor.finished_epochs, cursor.epoch)[-_KEPT_EPOCHS:],
+            "pending": (),
+            "pending_gaps": tuple(gaps),
+            "pending_backfills": tuple(backfills),
+        }
+    )
+
+
+def _rest_of_folder(cursor: Cursor, *, until_utc: datetime) -> Backfill:
+    return Backfill(
+        id=f"behind:{cursor.hydrophone_id}:{cursor.epoch}:{cursor.next_index}-end",
+        hydrophone_id=cursor.hydrophone_id,
+        start_utc=cursor.next_start_utc,
+        end_utc=max(until_utc, cursor.next_start_utc),
+        reason="behind",
+        epoch=cursor.epoch,
+        first_index=cursor.next_index,
+        at_index=cursor.next_index,
+    )
+
+
+def _present_index(playlist: Playlist) -> int:
+    """Where the newest whole batch starts."""
+    return max(0, (playlist.last_index + 1) // BATCH_SEGMENTS - 1) * BATCH_SEGMENTS
+
+
+def _unread_s(playlist: Playlist, start: int) -> float:
+    return sum(segment.duration_s for segment in playlist.segments if segment.index >= start)
+
+
+def _stretch(hydrophone_id: str, playlist: Playlist, first: int, stop: int) -> list[Backfill]:
+    if stop <= first:
+        return []
+    return [
+        Backfill(
+            id=f"behind:{hydrophone_id}:{playlist.epoch}:{first}-{stop - 1}",
+            hydrophone_id=hydrophone_id,
+            start_utc=start_of(playlist, first),
+            end_utc=start_of(playlist, stop),
+            reason="behind",
+            epoch=playlist.epoch,
+            first_index=first,
+            last_index=stop - 1,
+            at_index=first,
+        )
+    ]

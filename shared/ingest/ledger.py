@@ -1,0 +1,75 @@
+"""One hydrophone's cursor as it is stored, and the sending of what it holds pending."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shared.documents import BACKFILLS, CURSORS, GAPS, Cursor, Gap, SegmentBatch
+from shared.errors import ConflictError
+from shared.storage.ports import DocumentStore, Message, MessageQueue
+
+_SENT = {"pending": (), "pending_gaps": (), "pending_backfills": ()}
+
+
+def batch_message(batch: SegmentBatch) -> Message:
+    """The queue message of a batch: its id makes a repeat recognisable."""
+    return Message(id=batch.id, body=batch.model_dump_json())
+
+
+class Ledger:
+    """Moves a cursor by conditional writes and sends what each move decided.
+
+    The move is written first, with all that is to be sent; then it is sent; then it is struck off. Whoever loads a
+    cursor with something still pending sends that again first: ids are derived, so a repeat changes nothing.
+    """
+
+    def __init__(self, hydrophone_id: str, documents: DocumentStore, queue: MessageQueue) -> None:
+        self._documents = documents
+        self._queue = queue
+        self.batches: list[SegmentBatch] = []
+        self.gaps: list[Gap] = []
+        self.cursor: Cursor | None = None
+        self._etag = ""
+        stored = documents.get(CURSORS, hydrophone_id, hydrophone_id)
+        if stored is not None:
+            self.cursor = Cursor.model_validate(stored.body)
+            self._etag = stored.etag
+            self._send(self.cursor)
+
+    def begin(self, cursor: Cursor) -> Cursor:
+        """Store the hydrophone's first cursor. Raises ConflictError when another poller was first."""
+        if not self._documents.create(CURSORS, cursor.to_json()):
+            raise ConflictError(f"another poller began {cursor.hydrophone_id} at the same moment")
+        stored = self._documents.get(CURSORS, cursor.hydrophone_id, cursor.id)
+        if stored is None:
+            raise ConflictError(f"the cursor of {cursor.hydrophone_id} was removed as it was written")
+        self._etag = stored.etag
+        return self._send(cursor)
+
+    def move(self, cursor: Cursor) -> Cursor:
+        """Store the moved cursor and send what the move decided. Raises ConflictError when another poller moved it."""
+        if cursor is self.cursor:
+            return cursor
+        self._etag = self._documents.replace(CURSORS, cursor.to_json(), etag=self._etag)
+        return self._send(cursor)
+
+    def stuck_s(self, cursor: Cursor, now: datetime) -> float:
+        """For how long the cursor's ended folder could not be read; the first failure is remembered."""
+        if cursor.stuck_since_utc is None:
+            self.move(cursor.model_copy(update={"stuck_since_utc": now}))
+            return 0.0
+        return (now - cursor.stuck_since_utc).total_seconds()
+
+    def _send(self, cursor: Cursor) -> Cursor:
+        if cursor.pending or cursor.pending_gaps or cursor.pending_backfills:
+            for gap in cursor.pending_gaps:
+                self._documents.create(GAPS, gap.to_json())
+            for backfill in cursor.pending_backfills:
+                self._documents.create(BACKFILLS, backfill.to_json())
+            self._queue.send([batch_message(batch) for batch in cursor.pending])
+            self.batches += cursor.pending
+            self.gaps += cursor.pending_gaps
+            cursor = cursor.model_copy(update=_SENT)
+            self._etag = self._documents.replace(CURSORS, cursor.to_json(), etag=self._etag)
+        self.cursor = cursor
+        return cursor

@@ -1,0 +1,1 @@
+"""The third wing: from a result to people."""

@@ -1,0 +1,1 @@
+"""The second wing: from a batch to a result."""

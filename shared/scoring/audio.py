@@ -1,0 +1,244 @@
+"""Sound as samples: the types, the mix to one channel, and reading a recording of any length block by block."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+import numpy as np
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from shared.errors import AudioError, AudioTooLarge
+
+Samples = NDArray[np.float32]
+
+MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ = 4_000, 384_000
+MAX_CHANNELS = 32
+
+# A container may name other files or addresses (playlists, concatenations). Nothing but the bytes given is ever read.
+_CLOSED_WORLD = {"protocol_whitelist": "none"}
+
+# A jump in the container's time that is no rounding, and the longest hole that is filled with silence. A longer jump is
+# a clock that was set anew, not sound that was lost.
+_JUMP_S, _LONGEST_HOLE_S = 0.1, 60.0
+
+# Damaged packets in a row after which a recording is given up: some readers never reach the end of a broken file.
+_MOST_FAILURES = 1_000
+
+# What separates a channel with nothing at its input from a quiet one; see `mono`.
+_DEAD_BELOW_DBFS, _DEAD_BELOW_LOUDEST_DB = -60.0, 20.0
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """Sound: `samples` is (channels, n) float32, full scale 1.0."""
+
+    samples: Samples
+    sample_rate_hz: int
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return float(self.samples.shape[1] / self.sample_rate_hz)
+
+
+@dataclass(frozen=True)
+class Run:
+    """An unbroken stretch of a clip, `start_s` after the clip's start. `first_pts_s` is the container's own time."""
+
+    waveform: Waveform
+    start_s: float
+    first_pts_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of a long recording, starting `start_s` after its start."""
+
+    waveform: Waveform
+    start_s: float
+    is_last: bool
+
+
+@dataclass(frozen=True)
+class AudioLimits:
+    """The most that is read: bytes as they come, and seconds once decoded."""
+
+    max_bytes: int
+    max_duration_s: float
+
+
+def mono(waveform: Waveform) -> tuple[Samples, tuple[int, ...]]:
+    """Mix to one channel by the arithmetic mean, leaving dead channels out.
+
+    A channel is dead when its level without DC is below -60 dBFS **and** 20 dB or more below the loudest channel. The
+    floor lies between what an Orcasound node gives with nothing but its own electronics (-71 dBFS, live1791) and the
+    quietest sea among the reference segments (-53 dBFS, live6079). The distance keeps two quiet channels together; and
+    should a live channel ever be left out by it, that channel would have changed the mix by less than a dB, whereas a
+    dead one that stays in costs 6 dB of a stereo clip. A lone channel, or channels all equally silent, are never dead:
+    their mean is taken.
+
+    Returns:
+        Samples (n,) float32, and the indices of the channels left out.
+    """
+    samples = waveform.samples
+    if samples.shape[0] == 1 or samples.shape[1] == 0:
+        return samples.mean(axis=0) if samples.shape[0] > 1 else samples[0], ()
+    levels_db = 20 * np.log10(np.maximum(samples.std(axis=1, dtype=np.float64), 1e-10))
+    is_dead = (levels_db < _DEAD_BELOW_DBFS) & (levels_db <= levels_db.max() - _DEAD_BELOW_LOUDEST_DB)
+    alive = samples[~is_dead] if is_dead.any() else samples
+    mixed = alive.mean(axis=0) if alive.shape[0] > 1 else alive[0]
+    return mixed, tuple(int(channel) for channel in np.flatnonzero(is_dead))
+
+
+def read_blocks(
+    source: Path | str | BinaryIO, *, block_s: float, overlap_s: float, limits: AudioLimits | None = None
+) -> Iterator[Block]:
+    """Read a recording of any length and format that PyAV knows, in memory for one block.
+
+    Block k holds [k * block_s, (k + 1) * block_s + overlap_s), the last one what is left; every block but the first
+    brings sound that the one before did not hold. Damaged packets are skipped and their time is kept as silence. Delay
+    that the container declares (MP3, MP4, Opus) is taken off by the decoder; nothing else is added or removed.
+
+    Args:
+        source: path, or binary file open at its start and able to seek.
+        block_s: step from block to block, above 0.
+        overlap_s: how far each block reaches into the next, 0 or more.
+        limits: the most bytes and seconds to read; None for no limit.
+
+    Raises:
+        AudioError: the file cannot be read, or holds no sound that can be used; the message names the file.
+        AudioTooLarge: it exceeds the limits.
+    """
+    if not isinstance(source, str | Path):
+        yield from _blocks(source, str(getattr(source, "name", "the recording")), block_s, overlap_s, limits)
+        return
+    path = Path(source)
+    try:
+        with path.open("rb") as file:
+            yield from _blocks(file, str(path), block_s, overlap_s, limits)
+    except FileNotFoundError as error:
+        raise AudioError(f"{path}: there is no such file. Check the path.") from error
+    except IsADirectoryError as error:
+        raise AudioError(f"{path} is a folder. Name the recordings in it, such as {path}/*.wav.") from error
+    except OSError as error:
+        raise AudioError(
+            f"{path} cannot be read: {error.strerror or error}. Check the file and its permissions."
+        ) from error
+
+
+def _blocks(file: BinaryIO, name: str, block_s: float, overlap_s: float, limits: AudioLimits | None) -> Iterator[Block]:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if size == 0:
+        raise AudioError(f"{name} is empty. Was the recording or the copy broken off? Fetch it again.")
+    if limits and size > limits.max_bytes:
+        raise AudioTooLarge(f"{name} has {size} bytes, more than the {limits.max_bytes} allowed. Cut it into parts.")
+    pieces = _uniform(_pieces(file, name), name, limits)
+    first = next(pieces, None)
+    if first is None:
+        raise AudioError(f"{name}: no sound in it could be decoded. It is damaged, or not the format its name says.")
+    rate = first.sample_rate_hz
+    step, overlap = round(block_s * rate), round(overlap_s * rate)
+    buffer, filled, index = np.empty((first.samples.shape[0], step + overlap), np.float32), 0, 0
+    for waveform in chain([first], pieces):
+        piece = waveform.samples
+        while piece.shape[1]:
+            if filled == buffer.shape[1]:
+                yield Block(Waveform(buffer, rate), index * step / rate, is_last=False)
+                following = np.empty_like(buffer)
+                following[:, :overlap] = buffer[:, step:]
+                buffer, filled, index = following, overlap, index + 1
+            taken = min(piece.shape[1], buffer.shape[1] - filled)
+            buffer[:, filled : filled + taken] = piece[:, :taken]
+            piece, filled = piece[:, taken:], filled + taken
+    yield Block(Waveform(buffer[:, :filled], rate), index * step / rate, is_last=True)
+
+
+def _uniform(pieces: Iterator[Waveform], name: str, limits: AudioLimits | None) -> Iterator[Waveform]:
+    """The pieces that hold sound, as long as they keep one format, finite samples and the limits."""
+    shape: tuple[int, int] | None = None
+    length_s = 0.0
+    for piece in pieces:
+        if not piece.samples.shape[1]:
+            continue
+        shape = shape or (piece.samples.shape[0], piece.sample_rate_hz)
+        if (piece.samples.shape[0], piece.sample_rate_hz) != shape:
+            raise AudioError(f"{name} changes channels or sample rate {length_s:.1f} s from its start. Cut it there.")
+        if not np.isfinite(piece.samples).all():
+            raise AudioError(f"{name} holds samples that are no numbers (NaN, inf). Export it again as 16-bit PCM.")
+        length_s += piece.duration_s
+        if limits and length_s > limits.max_duration_s:
+            raise AudioTooLarge(f"{name} is longer than the {limits.max_duration_s:g} s allowed. Cut it into parts.")
+        yield piece
+
+
+def _pieces(file: BinaryIO, name: str) -> Iterator[Waveform]:
+    """The recording frame by frame, with silence in the place of what was lost."""
+    advice = "It is damaged, or no recording; convert it to WAV or FLAC and try again."
+    with open_container(file, f"{name} cannot be read as audio. {advice}") as container:
+        if not container.streams.audio:
+            raise AudioError(f"{name} holds no audio stream. Name a file with sound in it.")
+        expected_s: float | None = None
+        for frame in _sound_frames(container):
+            waveform = frame_waveform(frame, name)
+            start_s = frame.time
+            if expected_s is not None and start_s is not None and _JUMP_S < start_s - expected_s <= _LONGEST_HOLE_S:
+                hole = round((start_s - expected_s) * waveform.sample_rate_hz)
+                yield Waveform(np.zeros((waveform.samples.shape[0], hole), np.float32), waveform.sample_rate_hz)
+            yield waveform
+            expected_s = None if start_s is None else start_s + waveform.duration_s
+
+
+def _sound_frames(container: InputContainer) -> Iterator[av.AudioFrame]:
+    """The frames that can be decoded. What a damaged packet took away shows in the time of the next good frame."""
+    stream = container.streams.audio[0]
+    packets, failures = container.demux(stream), 0
+    while failures < _MOST_FAILURES:
+        try:
+            frames = next(packets).decode()
+        except StopIteration:
+            return
+        except av.FFmpegError:
+            packets, failures = container.demux(stream), failures + 1
+        except IndexError:  # PyAV loses count of the streams in some damaged files
+            return
+        else:
+            failures = 0
+            yield from frames
+
+
+@contextmanager
+def open_container(file: BinaryIO, complaint: str) -> Iterator[InputContainer]:
+    """Open audio so that nothing but `file` is read. Raises AudioError(`complaint`) when it is none."""
+    try:
+        container = av.open(file, "r", options=_CLOSED_WORLD, metadata_errors="ignore")
+    except (av.FFmpegError, ValueError) as error:
+        raise AudioError(complaint) from error
+    with container:
+        yield container
+
+
+def frame_waveform(frame: av.AudioFrame, name: str) -> Waveform:
+    """A decoded frame as float32, whatever its sample format. Raises AudioError for a rate or count out of range."""
+    channels, rate = frame.layout.nb_channels, frame.sample_rate
+    if not (MIN_SAMPLE_RATE_HZ <= rate <= MAX_SAMPLE_RATE_HZ and 1 <= channels <= MAX_CHANNELS):
+        raise AudioError(
+            f"{name} has {channels} channels at {rate} Hz; Haro takes 1 to {MAX_CHANNELS} channels at "
+            f"{MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz. Convert the recording."
+        )
+    raw = frame.to_ndarray()
+    if not frame.format.is_planar:
+        raw = raw.reshape(-1, channels).T
+    if raw.dtype.kind == "f":
+        return Waveform(raw.astype(np.float32, copy=False), rate)
+    full_scale = 2.0 ** (8 * raw.dtype.itemsize - 1)
+    offset = full_scale if raw.dtype.kind == "u" else 0.0
+    return Waveform(((raw.astype(np.float32) - np.float32(offset)) / np.float32(full_scale)), rate)

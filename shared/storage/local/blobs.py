@@ -1,0 +1,226 @@
+"""The blobs of one station: files under one folder, each written wholly or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from shared.errors import BlobNotFound, StorageError, StorageFullError
+from shared.storage.ports import BlobInfo, check_blob_name
+
+RESERVED = ("clips/", "detections/")  # audio and pictures stop at the reserve; small JSON may use it up
+_TEMPORARY = ".tmp"  # no blob name starts with a dot
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+_ATTEMPTS = 10
+
+
+class Usage(Protocol):
+    """How full a disk is, as `shutil.disk_usage` says it."""
+
+    @property
+    def free(self) -> int:
+        """Bytes that may still be written."""
+        ...
+
+
+DiskUsage = Callable[[Path], Usage]
+
+
+class FolderBlobs:
+    """A `BlobStore` in a folder, on a file system with hard links (ext4, APFS, NTFS: not FAT).
+
+    A blob is written to a temporary file on the same disk, synced, and then moved or linked to its name; the folder is
+    synced too, so that a power cut cannot take back what `put` has promised.
+
+    Args:
+        root: The folder; it is made when it is not there.
+        min_free_bytes: The reserve: `clips/` and `detections/` are refused when less than this would stay free.
+        disk_usage: How full the disk of a folder is.
+    """
+
+    def __init__(self, root: Path, *, min_free_bytes: int, disk_usage: DiskUsage = shutil.disk_usage) -> None:
+        self.root = root.resolve()
+        self._min_free_bytes = min_free_bytes
+        self._disk_usage = disk_usage
+        self._temporary = self.root / _TEMPORARY
+        with _explained(f"blob folder {root}"):
+            self._temporary.mkdir(parents=True, exist_ok=True)
+
+    def put(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
+        """See `BlobStore.put`."""
+        path = self._path(name)
+        with _explained(f"blob {name}"):
+            if not overwrite and path.is_file():
+                return False
+            if name.startswith(RESERVED):
+                self._refuse_below_reserve(name, len(data))
+            temporary = self._temporary / uuid.uuid4().hex
+            try:
+                with temporary.open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                return self._publish(temporary, path, overwrite=overwrite)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def get(self, name: str) -> bytes:
+        """See `BlobStore.get`."""
+        path = self._path(name)
+        with _explained(f"blob {name}"):
+            try:
+                return path.read_bytes()
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                raise BlobNotFound(f"no blob {name} in {self.root}") from error
+
+    def exists(self, name: str) -> bool:
+        """See `BlobStore.exists`."""
+        return self._path(name).is_file()
+
+    def delete(self, name: str) -> bool:
+        """See `BlobStore.delete`. Folders that become empty go too."""
+        path = self._path(name)
+        with _explained(f"blob {name}"):
+            try:
+                path.unlink()
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                return False
+        with suppress(OSError):  # the first folder that is not empty ends it
+            for folder in path.relative_to(self.root).parents[:-1]:
+                (self.root / folder).rmdir()
+        return True
+
+    def folders(self, prefix: str) -> list[str]:
+        """Names of the folders directly in folder `prefix` (both ending in `/`), sorted; no file is looked at."""
+        return [prefix + key for key, _ in _entries(self.root / prefix) if key.endswith("/")]
+
+    def uri(self, name: str) -> str:
+        """See `BlobStore.uri`: a file:// URI."""
+        return self._path(name).as_uri()
+
+    def remove_temporary_files(self) -> int:
+        """Remove what killed writers left behind, and return how many files there were.
+
+        For the start of a process that knows itself alone (it holds the station's lock file): a temporary file of a
+        living writer must not be taken away.
+        """
+        with _explained(f"blob folder {self.root}"):
+            leftovers = list(self._temporary.iterdir())
+            for leftover in leftovers:
+                leftover.unlink(missing_ok=True)
+        return len(leftovers)
+
+    def list(self, prefix: str) -> Iterator[BlobInfo]:
+        """See `BlobStore.list`. Blobs that come or go meanwhile may or may not be seen."""
+        for name, entry in _walk(self.root, "", prefix):
+            with suppress(FileNotFoundError):  # deleted since the folder was read
+                info = entry.stat(follow_symlinks=False)
+                yield BlobInfo(name, info.st_size, datetime.fromtimestamp(info.st_mtime, UTC))
+
+    def _path(self, name: str) -> Path:
+        check_blob_name(name)
+        path = self.root / name
+        if not path.resolve().is_relative_to(self.root):
+            raise StorageError(
+                f"blob {name} lies behind a symbolic link that leads out of {self.root}: remove the link"
+            )
+        return path
+
+    def _refuse_below_reserve(self, name: str, size: int) -> None:
+        free = self._disk_usage(self.root).free
+        if free - size < self._min_free_bytes:
+            raise StorageFullError(
+                f"no room for blob {name} ({size} bytes): {free} bytes are free in {self.root}, and "
+                f"{self._min_free_bytes} are held in reserve; free some space, or keep clips for fewer days"
+            )
+
+    def _publish(self, temporary: Path, path: Path, *, overwrite: bool) -> bool:
+        for _ in range(_ATTEMPTS):
+            with suppress(FileNotFoundError):  # a delete took the folder away because it was empty: make it again
+                _make_folder(path.parent)
+                if overwrite:
+                    temporary.replace(path)
+                elif not _linked(temporary, path):
+                    return False
+                _sync_folder(path.parent)
+                return True
+        raise StorageError(
+            f"cannot write {path}: its folder vanished {_ATTEMPTS} times; is another program deleting there?"
+        )
+
+
+def _entries(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
+    """What lies in a folder, by name, folders with a `/` at the end: that is how the names of blobs sort."""
+    found: list[tuple[str, os.DirEntry[str]]] = []
+    with _explained(f"folder {folder}"), suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        found = [(e.name + "/" if e.is_dir(follow_symlinks=False) else e.name, e) for e in entries]
+    return sorted(((key, entry) for key, entry in found if not key.startswith(".")), key=lambda item: item[0])
+
+
+def _walk(folder: Path, base: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    for key, entry in _entries(folder):
+        name = base + key
+        if key.endswith("/"):
+            if name.startswith(prefix) or prefix.startswith(name):
+                yield from _walk(folder / key, name, prefix)
+        elif name.startswith(prefix) and entry.is_file(follow_symlinks=False) and _is_blob_name(name):
+            yield name, entry
+
+
+def _is_blob_name(name: str) -> bool:
+    """Whether a file found is one of ours, and not something a person or a file manager put there."""
+    try:
+        check_blob_name(name)
+    except StorageError:
+        return False
+    return True
+
+
+def _linked(temporary: Path, path: Path) -> bool:
+    """Give the file its name in one step, unless there is a file of that name: of two writers one wins."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        if path.is_dir():
+            raise
+        return False
+    return True
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder and those above it, each synced into its parent."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "nt":  # Windows cannot open folders, and NTFS journals names anyway
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise StorageFullError(f"no room left for {what}: free some space on its disk") from error
+        if error.errno in _NO_HARD_LINKS:
+            raise StorageError(
+                f"{what}: its file system has no hard links; use ext4, APFS or NTFS ({error})"
+            ) from error
+        raise StorageError(f"{what}: {error}; check the folder, its permissions and the disk") from error

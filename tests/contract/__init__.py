@@ -1,0 +1,1 @@
+"""One suite per storage port, run over every adapter."""

@@ -1,0 +1,1 @@
+"""From the sea to a batch."""

@@ -1,0 +1,93 @@
+"""A node as ingest sees it, without a network: folders of segments that grow, restart and break as a test wants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from shared.errors import StreamError, StreamNotFound
+from shared.hydrophones import Hydrophone
+from shared.ingest.hls import Playlist, parse_playlist
+
+HYDROPHONE = Hydrophone(id="test_node", stream_url="http://127.0.0.1:9/bucket/test_node")
+EPOCH = 1_717_743_618
+START = datetime.fromtimestamp(EPOCH, tz=UTC)
+
+
+@dataclass
+class Clock:
+    """A clock that a test moves."""
+
+    time: datetime = START
+
+    def __call__(self) -> datetime:
+        """The time now."""
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.time += timedelta(seconds=seconds)
+
+
+@dataclass
+class FakeNode:
+    """Implements `Streams` over text playlists made here, so that the real parser is part of every test."""
+
+    latest: int = EPOCH
+    durations_s: dict[int, list[float]] = field(default_factory=dict)
+    skipped: dict[int, set[int]] = field(default_factory=dict)
+    closed: set[int] = field(default_factory=set)
+    failing: dict[int, StreamError] = field(default_factory=dict)
+    latest_error: StreamError | None = None
+    lists_folders: bool = True
+    shown: dict[int, int] = field(default_factory=dict)
+
+    def grow(self, segments: int, *, epoch: int | None = None, duration_s: float = 10.005333) -> None:
+        """Publish more segments in the folder in use."""
+        self.durations_s.setdefault(epoch or self.latest, []).extend([duration_s] * segments)
+
+    def restart(self, epoch: int) -> None:
+        """Begin a new folder."""
+        self.latest = epoch
+        self.durations_s[epoch] = []
+
+    def text(self, epoch: int) -> str:
+        """The folder's playlist, as ffmpeg writes it."""
+        lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-MEDIA-SEQUENCE:0", "#EXT-X-TARGETDURATION:11"]
+        durations = self.durations_s[epoch][: self.shown.get(epoch)]
+        for index, duration_s in enumerate(durations):
+            if index not in self.skipped.get(epoch, set()):
+                lines += [f"#EXTINF:{duration_s:.6f},", f"live{index:03d}.ts"]
+        if epoch in self.closed:
+            lines.append("#EXT-X-ENDLIST")
+        return "\n".join(lines) + "\n"
+
+    def latest_epoch(self, hydrophone: Hydrophone) -> int:
+        """The folder in use."""
+        if self.latest_error:
+            raise self.latest_error
+        return self.latest
+
+    def playlist(self, hydrophone: Hydrophone, epoch: int, *, known: tuple[int, datetime] | None = None) -> Playlist:
+        """One folder's playlist."""
+        if epoch in self.failing:
+            raise self.failing[epoch]
+        if epoch not in self.durations_s:
+            raise StreamNotFound(f"no folder {epoch}")
+        url = f"{hydrophone.stream_url}/hls/{epoch}/live.m3u8"
+        return parse_playlist(self.text(epoch), epoch=epoch, url=url, known=known)
+
+    def folders(self, hydrophone: Hydrophone, *, after: int = 0) -> list[int]:
+        """All folders."""
+        if not self.lists_folders:
+            raise StreamNotFound("this server lists nothing")
+        return sorted(epoch for epoch in self.durations_s if epoch > after)
+
+    def published(self) -> set[tuple[int, int]]:
+        """Every segment there is: (epoch, index)."""
+        return {
+            (epoch, index)
+            for epoch, durations in self.durations_s.items()
+            for index in range(len(durations))
+            if index not in self.skipped.get(epoch, set())
+        }

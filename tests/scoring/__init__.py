@@ -1,0 +1,1 @@
+"""The second wing, tested room by room."""

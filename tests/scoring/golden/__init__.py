@@ -1,0 +1,1 @@
+"""Features worked out independently of the code under test."""
