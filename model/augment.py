@@ -28,8 +28,8 @@ def shifted(samples: Samples, rng: np.random.Generator) -> Samples:
 def placed(sound: Samples, background: Samples, snr_db: float, at: int, *, sample_rate_hz: int) -> Samples:
     """The sound set into the background from sample `at`, which may be negative: what lies outside is cut off.
 
-    The ratio is `shared.demo.sea.mix`'s: both mean squares at 500 Hz-10 kHz, over the busiest 90 % of what is inside. Where one of
-    the two is silent, their plain sum is returned.
+    The ratio is `shared.demo.sea.mix`'s: both mean squares at 500 Hz-10 kHz, over the busiest 90 % of what is inside.
+    Where one of the two is silent, their plain sum is returned.
     """
     inside = sound[max(-at, 0) :]
     start = max(at, 0)
@@ -42,19 +42,23 @@ def placed(sound: Samples, background: Samples, snr_db: float, at: int, *, sampl
         return out
 
 
-def noise_like(samples: Samples, count: int, rng: np.random.Generator) -> Samples:
-    """Stationary noise of `count` samples with the colour of the recording's own quiet: its recorder without its sounds.
+def quiet_spectrum(samples: Samples) -> Samples:
+    """(bins,): the colour of a recording's own quiet, its recorder without its sounds: amplitude from 0 Hz upwards.
 
-    Each frequency's level is the 20 % quantile of its power over 51-ms frames at 20 kHz, so that a call in it leaves little trace.
+    Each frequency's level is the 20 % quantile over frames of 51 ms (at 20 kHz), so that a call leaves little trace.
     """
     size = min(1024, samples.size // 2 * 2)
     _, _, spectra = signal.stft(samples, nperseg=size, padded=False, boundary=None)
-    quiet = np.sqrt(np.quantile(np.abs(spectra) ** 2, 0.2, axis=1))
+    return np.asarray(np.quantile(np.abs(spectra), 0.2, axis=1), dtype=np.float32)
+
+
+def noise_of(spectrum: Samples, count: int, rng: np.random.Generator) -> Samples:
+    """Stationary noise of `count` samples and RMS 0.1 with the colour that `quiet_spectrum` found."""
     length = fft.next_fast_len(count, real=True)
-    spectrum = fft.rfft(rng.standard_normal(length, dtype=np.float32))
-    spectrum *= np.interp(np.linspace(0, 1, spectrum.size), np.linspace(0, 1, quiet.size), quiet)
-    noise = fft.irfft(spectrum, length)[:count]
-    return np.asarray(noise * (_rms(samples) / max(_rms(noise), 1e-12)), dtype=np.float32)
+    bins = fft.rfft(rng.standard_normal(length, dtype=np.float32))
+    bins *= np.interp(np.linspace(0, 1, bins.size), np.linspace(0, 1, spectrum.size), spectrum).astype(np.float32)
+    noise = fft.irfft(bins, length)[:count]
+    return np.asarray(noise * (0.1 / max(_rms(noise), 1e-12)), dtype=np.float32)
 
 
 def recoloured(samples: Samples, rng: np.random.Generator, *, sample_rate_hz: int) -> Samples:
@@ -88,14 +92,15 @@ def hissing(samples: Samples, rng: np.random.Generator) -> Samples:
 def gated(samples: Samples, rng: np.random.Generator) -> Samples:
     """The holes that lossy codecs and denoisers leave: weak cells of the spectrogram are turned down by 15 to 60 dB.
 
-    A cell is weak when it lies below a random quantile (20-80 %) of its own frequency's power over time, above 1-5 kHz or everywhere.
+    A cell is weak when it lies below a random quantile (20-80 %) of its own frequency's power over time; all frequencies
+    are treated so, or those above some 0.5-2.5 kHz (at 20 kHz).
     """
     size = min(512, samples.size // 2 * 2)
     frequency, _, spectra = signal.stft(samples, nperseg=size)
     power = np.abs(spectra) ** 2
     weak = power < np.quantile(power, rng.uniform(0.2, 0.8), axis=1, keepdims=True)
     if rng.random() < 0.6:
-        weak &= (frequency > rng.uniform(0.05, 0.25))[:, None]
+        weak &= (frequency > rng.uniform(0.025, 0.125))[:, None]
     spectra[weak] *= 10 ** (-rng.uniform(15, 60) / 20)
     _, out = signal.istft(spectra, nperseg=size)
     return np.asarray(out[: samples.size], dtype=np.float32)

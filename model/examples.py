@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.augment import noise_like, placed, recorded, shifted
+from model.augment import noise_of, placed, quiet_spectrum, recorded, shifted
 from model.dataset import SAMPLE_RATE_HZ, Clip, Samples, Sounds, Span
 from shared.demo.sea import CONFUSERS, at_distance, orca_call, sea_noise, ship
 from shared.scoring.frontend import LogMel
@@ -34,6 +34,8 @@ FRONT_END = FrontEnd(
 
 WINDOW = round(FRONT_END.window_s * SAMPLE_RATE_HZ)
 SYNTHETIC = "synthetic"
+OTHER_SHARES = (0.34, 0.06, 0.15, 0.10, 0.35)
+"""Of windows without a call: other animals, voices, confusers, patches of noise, surroundings alone."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Workshop:
         self._noises = [clip for clip in clips if clip.label in {"vessel", "ambient"}]
         self._spoken = [clip for clip in clips if clip.speech]
         self._all = list(clips)
+        self._quiet: dict[Clip, Samples] = {}
+        self._ways: dict[int, list[tuple[float, list[tuple[float, list[Clip]]]]]] = {}
 
     def pool(self, count: int, *, advance: Callable[[int], object] = lambda _: None) -> Pool:
         """`count` examples, half of them calls. `advance` hears of each one made."""
@@ -89,52 +93,60 @@ class Workshop:
         return self._log_mel.model_input(self._log_mel.mel_db(samples))[0]
 
     def call(self) -> Piece:
-        """A window with a call, or half of one or more: as it was recorded, or set into other noise."""
+        """A window with a call, or with half of one or more: as it was recorded, or set into other noise."""
         rng = self._rng
         if not self._calls or rng.random() < 0.15:
-            call = orca_call(SAMPLE_RATE_HZ, rng)[: 3 * SAMPLE_RATE_HZ]
-            return self._finished(self._among(Piece(call, (SYNTHETIC,)), rng.uniform(0, 25)))
+            made = orca_call(SAMPLE_RATE_HZ, rng)[: 3 * SAMPLE_RATE_HZ]
+            return self._finished(self._among(Piece(made, (SYNTHETIC,)), rng.uniform(0, 25)))
         clip = self._drawn(self._calls)
         span = clip.spans[int(rng.integers(len(clip.spans)))]
-        if rng.random() < 0.45:
-            return self._finished(self._as_recorded(clip, span))
-        cut = self._part(clip, span, margin_s=0.15)
-        call = Piece(_faded(self._varied(cut)), (clip.group,))
-        return self._finished(self._among(call, rng.uniform(-3, 25)))
+        return self._finished(self._heard(clip, span, margin_s=0.15))
 
     def other(self) -> Piece:
-        """A window without a call, made in the same ways: other animals, voices, ships, noise, and what fools detectors."""
-        rng = self._rng
-        draw = rng.random()
-        if draw < 0.34 and self._others:
-            clip = self._drawn(self._others)
-            span = (0.0, clip.duration_s)
-            if rng.random() < 0.45:
-                return self._finished(self._as_recorded(clip, span))
-            sound = Piece(_faded(self._varied(self._part(clip, span, margin_s=0))), (clip.group,))
-            return self._finished(self._among(sound, rng.uniform(-3, 25)))
-        if draw < 0.40 and self._spoken:
-            clip = self._drawn(self._spoken)
-            span = clip.speech[int(rng.integers(len(clip.speech)))]
-            cut = self._varied(self._part(clip, span, margin_s=0))
-            if rng.random() < 0.5 and cut.size > SAMPLE_RATE_HZ // 2:
-                return self._finished(Piece(cut, (clip.group,)))
-            return self._finished(self._among(Piece(_faded(cut), (clip.group,)), rng.uniform(-3, 25)))
-        if draw < 0.55:
-            name = str(rng.choice(sorted(CONFUSERS)))
-            length_s = float(rng.uniform(0.5, 2.0))
-            confuser = CONFUSERS[name](length_s, SAMPLE_RATE_HZ, rng)
-            return self._finished(self._among(Piece(confuser, (SYNTHETIC,)), rng.uniform(-3, 25)))
-        if draw < 0.65:
-            return self._finished(self._noise_patch())
+        """A window without a call, made in the same ways: other animals, voices, ships, noise, what fools detectors."""
+        recipes = (self._animal, self._voice, self._confuser, self._noise_patch, self._surroundings)
+        recipe = recipes[int(self._rng.choice(len(recipes), p=OTHER_SHARES))]
+        return self._finished(recipe())
+
+    def _heard(self, clip: Clip, span: Span, margin_s: float = 0.0) -> Piece:
+        """A stretch of a clip, as it was recorded or set into other noise at -3 to 25 dB."""
+        if self._rng.random() < 0.45:
+            return self._as_recorded(clip, span)
+        cut = _faded(self._varied(self._part(clip, span, margin_s)))
+        return self._among(Piece(cut, (clip.group,)), self._rng.uniform(-3, 25))
+
+    def _animal(self) -> Piece:
+        if not self._others:
+            return self._confuser()
+        clip = self._drawn(self._others)
+        return self._heard(clip, (0.0, clip.duration_s))
+
+    def _voice(self) -> Piece:
+        """A person who announces a call on the tape: the very recorders of some calls, without the calls."""
+        if not self._spoken:
+            return self._confuser()
+        clip = self._drawn(self._spoken)
+        span = clip.speech[int(self._rng.integers(len(clip.speech)))]
+        cut = self._varied(self._part(clip, span, margin_s=0))
+        if self._rng.random() < 0.5 and cut.size > SAMPLE_RATE_HZ // 2:
+            return Piece(cut[:WINDOW], (clip.group,))
+        return self._among(Piece(_faded(cut), (clip.group,)), self._rng.uniform(-3, 25))
+
+    def _confuser(self) -> Piece:
+        name = str(self._rng.choice(sorted(CONFUSERS)))
+        sound = CONFUSERS[name](float(self._rng.uniform(0.5, 2.0)), SAMPLE_RATE_HZ, self._rng)
+        return self._among(Piece(sound, (SYNTHETIC,)), self._rng.uniform(-3, 25))
+
+    def _surroundings(self) -> Piece:
+        """A background alone; in three of ten it is a short one."""
         background = self.background()
-        if rng.random() < 0.3:
-            short = background.samples[: int(rng.uniform(0.4, 1.6) * SAMPLE_RATE_HZ)]
-            background = Piece(short, background.groups)
-        return self._finished(background)
+        if self._rng.random() < 0.3:
+            short = background.samples[: int(self._rng.uniform(0.4, 1.6) * SAMPLE_RATE_HZ)]
+            return Piece(short, background.groups)
+        return background
 
     def background(self) -> Piece:
-        """A full window without a call: ships and surroundings as recorded, some recorder's own noise, or synthetic sea."""
+        """A full window without a call: ships and ambient as recorded, some recorder's own noise, or synthetic sea."""
         rng = self._rng
         draw = rng.random()
         if draw < 0.45 and self._noises:
@@ -147,7 +159,7 @@ class Workshop:
                     return Piece(cut, (clip.group,))
         if draw < 0.75 and self._all:
             clip = self._drawn(self._all)
-            return Piece(noise_like(self._sounds[clip], WINDOW, rng), (clip.group,))
+            return Piece(self._noise_like(clip, WINDOW), (clip.group,))
         sea = sea_noise(
             FRONT_END.window_s,
             SAMPLE_RATE_HZ,
@@ -166,7 +178,7 @@ class Workshop:
         rng = self._rng
         clip = self._drawn(self._all)
         count = int(rng.uniform(0.3, 1.8) * SAMPLE_RATE_HZ)
-        patch = Piece(_faded(noise_like(self._sounds[clip], count, rng)), (clip.group,))
+        patch = Piece(_faded(self._noise_like(clip, count)), (clip.group,))
         return self._among(patch, rng.uniform(-10, 15))
 
     def _among(self, sound: Piece, snr_db: float) -> Piece:
@@ -177,7 +189,7 @@ class Workshop:
         inside = min(int(0.55 * size), int(0.55 * WINDOW))
         at = int(rng.integers(inside - size, WINDOW - inside + 1))
         mixed = placed(sound.samples, background.samples, snr_db, at, sample_rate_hz=SAMPLE_RATE_HZ)
-        if rng.random() < 0.3 and 0 <= at and at + size <= WINDOW:
+        if rng.random() < 0.3 and at >= 0 and at + size <= WINDOW:
             before, after = rng.uniform(0, 0.3, 2) * SAMPLE_RATE_HZ
             mixed = mixed[max(at - int(before), 0) : at + size + int(after)]
             mixed = mixed if mixed.size > FRONT_END.n_fft else background.samples
@@ -220,23 +232,39 @@ class Workshop:
         samples, groups = piece.samples, piece.groups
         if rng.random() < 0.25:
             clip = self._drawn(self._all)
-            noise = noise_like(self._sounds[clip], samples.size, rng)
+            noise = self._noise_like(clip, samples.size)
             level = float(np.std(samples)) / max(float(np.std(noise)), 1e-12) * 10 ** (-rng.uniform(6, 30) / 20)
             samples, groups = samples + np.float32(level) * noise, (*groups, clip.group)
         return Piece(recorded(samples, rng, sample_rate_hz=SAMPLE_RATE_HZ), groups)
 
+    def _noise_like(self, clip: Clip, count: int) -> Samples:
+        """Noise as the clip's recorder makes it, judged by its first ten seconds."""
+        if clip not in self._quiet:
+            self._quiet[clip] = quiet_spectrum(self._sounds[clip][: 10 * SAMPLE_RATE_HZ])
+        return noise_of(self._quiet[clip], count, self._rng)
+
     def _drawn(self, clips: Sequence[Clip]) -> Clip:
         """One clip: a source is drawn by the root of its number of clips, then a group alike, then a clip."""
-        source = self._by_root(clips, lambda clip: clip.source)
-        group = self._by_root(source, lambda clip: clip.group)
+        if id(clips) not in self._ways:
+            self._ways[id(clips)] = _tree(clips)
+        branches = self._ways[id(clips)]
+        _, groups = branches[self._rng.choice(len(branches), p=[share for share, _ in branches])]
+        _, group = groups[self._rng.choice(len(groups), p=[share for share, _ in groups])]
         return group[int(self._rng.integers(len(group)))]
 
-    def _by_root(self, clips: Sequence[Clip], key: Callable[[Clip], str]) -> list[Clip]:
-        parts: dict[str, list[Clip]] = {}
-        for clip in clips:
-            parts.setdefault(key(clip), []).append(clip)
-        weights = np.sqrt([len(part) for part in parts.values()])
-        return list(parts.values())[int(self._rng.choice(len(parts), p=weights / weights.sum()))]
+
+def _tree(clips: Sequence[Clip]) -> list[tuple[float, list[tuple[float, list[Clip]]]]]:
+    """Sources, their groups, their clips, each with its share among its like."""
+    by_source = _by_root(clips, lambda clip: clip.source)
+    return [(share, _by_root(some, lambda clip: clip.group)) for share, some in by_source]
+
+
+def _by_root(clips: Sequence[Clip], key: Callable[[Clip], str]) -> list[tuple[float, list[Clip]]]:
+    parts: dict[str, list[Clip]] = {}
+    for clip in clips:
+        parts.setdefault(key(clip), []).append(clip)
+    total = sum(len(part) ** 0.5 for part in parts.values())
+    return [(len(part) ** 0.5 / total, part) for part in parts.values()]
 
 
 def _faded(samples: Samples) -> Samples:

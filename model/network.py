@@ -18,7 +18,7 @@ class Block(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(channels_in, channels_in, 3, stride, 1, groups=channels_in, bias=False),
             nn.BatchNorm2d(channels_in),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(channels_in, channels_out, 1, bias=False),
             nn.BatchNorm2d(channels_out),
         )
@@ -31,28 +31,26 @@ class Block(nn.Module):
 
 
 class CallNet(nn.Module):
-    """A small depthwise-separable network over (n, mels, frames) in dB: some 12 million multiplications per window.
+    """A small depthwise-separable network over (n, mels, frames) in dB: some 7 million multiplications per window.
 
-    Each row's mean over the window is taken away first: level, the recorder's response and steady tones and hiss with it.
+    Each row's mean over the window is taken away first, and with it level, the recorder's response and steady tones.
     """
 
-    def __init__(self, n_mels: int = 80, width: int = 24) -> None:
+    def __init__(self, n_mels: int = 80, width: int = 48) -> None:
         super().__init__()
         w = width
         self.features = nn.Sequential(
-            nn.Conv2d(1, w, 5, 2, 2, bias=False),
+            nn.Conv2d(1, w, 7, 4, 3, bias=False),
             nn.BatchNorm2d(w),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             Block(w, w),
             Block(w, 2 * w, stride=2),
             Block(2 * w, 2 * w),
-            Block(2 * w, 4 * w, stride=2),
-            Block(4 * w, 4 * w),
-            Block(4 * w, 4 * w),
+            Block(2 * w, 2 * w),
         )
         rows = -(-n_mels // 8)
         self.collapse = nn.Sequential(
-            nn.Conv2d(4 * w, EMBEDDING_DIM, (rows, 1), bias=False), nn.BatchNorm2d(EMBEDDING_DIM), nn.ReLU()
+            nn.Conv2d(2 * w, EMBEDDING_DIM, (rows, 1), bias=False), nn.BatchNorm2d(EMBEDDING_DIM), nn.ReLU()
         )
         self.embed = nn.Sequential(
             nn.Dropout(0.2), nn.Linear(2 * EMBEDDING_DIM, EMBEDDING_DIM), nn.BatchNorm1d(EMBEDDING_DIM), nn.ReLU()

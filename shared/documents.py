@@ -32,7 +32,7 @@ BACKFILLS = Container("backfills", partition_key="hydrophone_id", indexed=("stat
 GAPS = Container("gaps", partition_key="hydrophone_id", indexed=("start_utc",))
 CLIPS = Container("clips", partition_key="hydrophone_id", indexed=("start_utc",))
 DETECTIONS = Container("metadata", partition_key="source_guid", indexed=("timestamp", "reviewed"))
-OUTBOX = Container("outbox", partition_key="channel_id", indexed=("state", "due_utc"))
+OUTBOX = Container("outbox", partition_key="channel_id", indexed=("state", "detection_utc"))
 CONTAINERS = (CURSORS, BACKFILLS, GAPS, CLIPS, DETECTIONS, OUTBOX)
 
 

@@ -14,7 +14,8 @@ HaroError
 ├── StorageError           storage could not do what was asked
 │   ├── BlobNotFound           no blob of that name
 │   ├── ConflictError          somebody else wrote first: read again, then decide
-│   └── StorageFullError       no room left for this
+│   ├── StorageFullError       no room left for this
+│   └── StationBusy            another Haro works on this data folder
 └── NotificationError      a channel did not take the message: worth another try
 
 Each message says what was wrong, with which input, and what to do. Where an error stops one item (a segment, a message,
@@ -82,6 +83,10 @@ class ConflictError(StorageError):
 
 class StorageFullError(StorageError):
     """There is no room left for this; listening goes on without it."""
+
+
+class StationBusy(StorageError):  # noqa: N818 - a state of the station, named as operators say it
+    """Another Haro is at work on this data folder."""
 
 
 class NotificationError(HaroError):

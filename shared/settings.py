@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     )
     model: Path | None = Field(default=None, description="ONNX model file; without it, the bundled model.")
 
+    poll_schedule: str = Field(
+        default="*/20 * * * * *", description="When the timer function polls (NCRONTAB); `haro run` does not use it."
+    )
     poll_interval_s: float = Field(default=10.0, ge=0.05, le=3600, description="Seconds between two polls.")
     stall_s: float = Field(
         default=120.0, ge=0, description="A stream silent for so long gets its last, shorter batch scored."
@@ -63,6 +66,9 @@ class Settings(BaseSettings):
     subscriber_channels: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(), description="Apprise URLs told of confirmed detections only, separated by spaces."
     )
+    orcasite_channels: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), description="Orcasite servers that get confirmed detections, as orcasite://:KEY@HOST."
+    )
     bout_gap_s: float = Field(
         default=900.0, ge=60, description="Detections closer together than this belong to one bout."
     )
@@ -71,7 +77,7 @@ class Settings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="How much to log.")
 
-    @field_validator("moderator_channels", "subscriber_channels", mode="before")
+    @field_validator("moderator_channels", "subscriber_channels", "orcasite_channels", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value

@@ -17,10 +17,11 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from shared.documents import Audience
-from shared.errors import NotificationError
+from shared.errors import NotificationError, SettingsError
 from shared.storage.ports import Json
 
 _SECRET_PARAMETERS = frozenset({"pass", "password", "token", "key", "apikey"})
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,60}")  # it becomes part of document ids
 _sending = ContextVar("haro_sending", default=False)
 
 
@@ -38,17 +39,25 @@ class Channel:
 
     @classmethod
     def of(cls, url: str, audience: Audience, *, name: str = "", hydrophones: Iterable[str] = ()) -> Channel:
-        """A channel named `name`, or after its scheme and a digest of where it leads.
+        """A channel named `name`, or after its audience and a digest of where it leads.
 
-        The digest leaves passwords out: a changed password must not make it another channel, nor the id help to guess
-        one.
+        The digest leaves passwords out: a changed one must not make another channel, nor the id help to guess it.
+        Raises SettingsError for a name that cannot be part of a document's id, or a URL that is none.
         """
-        return cls(name or f"{audience}-{_digest(url)}", audience, url, frozenset(hydrophones))
+        if name and not _NAME.fullmatch(name):
+            raise SettingsError(f"channel name {name!r} must be 1 to 60 letters, digits, '.', '_' or '-'")
+        try:
+            digest = _digest(url)
+        except ValueError:
+            # Not chained: the original may quote the URL.
+            raise SettingsError(f"the URL of a channel for {audience} cannot be read") from None
+        return cls(name or f"{audience}-{digest}", audience, url, frozenset(hydrophones))
 
     @property
     def scheme(self) -> str:
-        """What stands before `://`."""
-        return self.url.partition("://")[0].lower()
+        """What stands before `://`; without that mark nothing of the URL is safe to show."""
+        scheme, mark, _ = self.url.partition("://")
+        return scheme.lower() if mark else "unreadable"
 
     @property
     def label(self) -> str:
@@ -111,7 +120,7 @@ class AppriseSender:
         if "headers" in service.template_kwargs:
             service.headers["Idempotency-Key"] = notice.idempotency_key
         apprise, asset = _apprise()
-        courier = apprise.Apprise(servers=service, asset=asset)
+        courier = apprise.Apprise(services=service, asset=asset)
         try:
             with _unheard():
                 result = courier.notify(
@@ -144,10 +153,7 @@ def _apprise() -> tuple[Any, Any]:
     """
     import apprise  # noqa: PLC0415 - see above
 
-    own = logging.getLogger("apprise")
-    own.propagate = False
-    if not own.handlers:
-        own.addHandler(logging.NullHandler())  # without any handler, Python writes warnings to stderr
+    logging.getLogger("apprise").propagate = False
     transport = logging.getLogger("urllib3.connectionpool")
     if _is_heard not in transport.filters:
         transport.addFilter(_is_heard)

@@ -126,25 +126,21 @@ def next_due(entries: Sequence[OutboxEntry], *, now: datetime, policy: NoticePol
 
     A message begun before (its entries share a `notice_id`) goes first and unchanged; others of its bout wait for it.
     """
-    due = (_due_of(group, bout, now=now, policy=policy) for group, bout in _groups(entries, policy))
+    due = (_due_of(group, now=now, policy=policy) for group in _groups(entries, policy))
     return min(filter(None, due), key=lambda one: (one.entries[0].due_utc, one.notice_id), default=None)
 
 
-def _groups(
-    entries: Sequence[OutboxEntry], policy: NoticePolicy
-) -> list[tuple[Sequence[OutboxEntry], Sequence[OutboxEntry]]]:
-    """What is told together, and its bout: to moderators bouts, to subscribers hydrophones, to Orcasite each alone."""
+def _groups(entries: Sequence[OutboxEntry], policy: NoticePolicy) -> list[tuple[OutboxEntry, ...]]:
+    """What is told together: to moderators bouts, to subscribers all of a hydrophone, to Orcasite each alone."""
     audience = entries[0].audience if entries else None
     if audience == "moderators":
-        return [(bout, bout) for bout in bouts(entries, gap_s=policy.bout_gap_s)]
+        return bouts(entries, gap_s=policy.bout_gap_s)
     if audience == "subscribers":
-        return [(stream, stream) for stream in bouts(entries, gap_s=float("inf"))]
-    return [((entry,), (entry,)) for entry in entries]
+        return bouts(entries, gap_s=float("inf"))
+    return [(entry,) for entry in entries]
 
 
-def _due_of(
-    group: Sequence[OutboxEntry], bout: Sequence[OutboxEntry], *, now: datetime, policy: NoticePolicy
-) -> Due | None:
+def _due_of(group: Sequence[OutboxEntry], *, now: datetime, policy: NoticePolicy) -> Due | None:
     waiting = [entry for entry in group if entry.state == "waiting"]
     last_sent = max((entry.sent_utc for entry in group if entry.sent_utc), default=None)
     if not waiting or (last_sent is not None and now - last_sent < policy.spacing(waiting[0].audience)):
@@ -159,9 +155,9 @@ def _due_of(
     return Due(
         notice_id=notice_id or _notice_id(chosen),
         entries=chosen,
-        bout_id=bout_id(bout),
-        bout_start_utc=bout[0].detection_utc,
-        bout_size=len(bout),
+        bout_id=bout_id(group),
+        bout_start_utc=group[0].detection_utc,
+        bout_size=len(group),
     )
 
 

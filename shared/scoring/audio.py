@@ -165,17 +165,18 @@ def _blocks(file: BinaryIO, name: str, block_s: float, overlap_s: float, limits:
 def _uniform(pieces: Iterator[Waveform], name: str, limits: AudioLimits | None) -> Iterator[Waveform]:
     """The pieces that hold sound, as long as they keep one format, finite samples and the limits."""
     shape: tuple[int, int] | None = None
-    length_s = 0.0
+    length = 0
     for piece in pieces:
         if not piece.samples.shape[1]:
             continue
         shape = shape or (piece.samples.shape[0], piece.sample_rate_hz)
         if (piece.samples.shape[0], piece.sample_rate_hz) != shape:
-            raise AudioError(f"{name} changes channels or sample rate {length_s:.1f} s from its start. Cut it there.")
+            at_s = length / shape[1]
+            raise AudioError(f"{name} changes channels or sample rate {at_s:.1f} s from its start. Cut it there.")
         if not np.isfinite(piece.samples).all():
             raise AudioError(f"{name} holds samples that are no numbers (NaN, inf). Export it again as 16-bit PCM.")
-        length_s += piece.duration_s
-        if limits and length_s > limits.max_duration_s:
+        length += piece.samples.shape[1]
+        if limits and length > limits.max_duration_s * piece.sample_rate_hz:
             raise AudioTooLarge(f"{name} is longer than the {limits.max_duration_s:g} s allowed. Cut it into parts.")
         yield piece
 
@@ -229,11 +230,7 @@ def open_container(file: BinaryIO, complaint: str) -> Iterator[InputContainer]:
 def frame_waveform(frame: av.AudioFrame, name: str) -> Waveform:
     """A decoded frame as float32, whatever its sample format. Raises AudioError for a rate or count out of range."""
     channels, rate = frame.layout.nb_channels, frame.sample_rate
-    if not (MIN_SAMPLE_RATE_HZ <= rate <= MAX_SAMPLE_RATE_HZ and 1 <= channels <= MAX_CHANNELS):
-        raise AudioError(
-            f"{name} has {channels} channels at {rate} Hz; Haro takes 1 to {MAX_CHANNELS} channels at "
-            f"{MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz. Convert the recording."
-        )
+    check_format(channels, rate, name)
     raw = frame.to_ndarray()
     if not frame.format.is_planar:
         raw = raw.reshape(-1, channels).T
@@ -242,3 +239,12 @@ def frame_waveform(frame: av.AudioFrame, name: str) -> Waveform:
     full_scale = 2.0 ** (8 * raw.dtype.itemsize - 1)
     offset = full_scale if raw.dtype.kind == "u" else 0.0
     return Waveform(((raw.astype(np.float32) - np.float32(offset)) / np.float32(full_scale)), rate)
+
+
+def check_format(channels: int, sample_rate_hz: int, name: str) -> None:
+    """Raise AudioError when `name` has more channels, or another sample rate, than any recorder of sound in water."""
+    if not (MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ and 1 <= channels <= MAX_CHANNELS):
+        raise AudioError(
+            f"{name} has {channels} channels at {sample_rate_hz} Hz; Haro takes 1 to {MAX_CHANNELS} channels at "
+            f"{MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz. Convert the recording."
+        )

@@ -22,9 +22,9 @@ _GRID_TOLERANCE = 1e-6
 class ClipScores:
     """Every window of a clip, in order of time.
 
-    `window_starts_s` are seconds from the clip's start, `window_s` the windows' length (shorter than the model's only for
-    a clip that holds no whole window). `scores` is (n,), `embeddings` (n, d). `dead_channels` were left out of the mix in
-    one run at least. `timings_s` says how long `prepare`, `features` and `inference` took.
+    `window_starts_s` are seconds from the clip's start, `window_s` the windows' length (shorter than the model's only
+    for a clip that holds no whole window). `scores` is (n,), `embeddings` (n, d). `dead_channels` were left out of
+    the mix in one run at least. `timings_s` says how long `prepare`, `features` and `inference` took.
     """
 
     window_starts_s: tuple[float, ...]
@@ -46,10 +46,10 @@ class _Stretch:
 def score_clip(runs: Sequence[Run], log_mel: LogMel, detector: Detector) -> ClipScores:
     """Score the runs of one clip.
 
-    Windows start at whole multiples of the hop from the clip's start. None spans two runs, so none touches a gap. A clip
-    without a single whole window has one short window, of the longest run; one with less sound than
-    `LogMel.min_samples` has none. Each run is resampled once, as a whole, and peak normalisation (where the model asks
-    for it) is by the loudest sample of all runs. Raises AudioError for samples that are no numbers.
+    Windows start at whole multiples of the hop from the clip's start. None spans two runs, so none touches a gap. A
+    clip without a single whole window has one short window, of the longest run; one with less sound than
+    `LogMel.min_samples` has none. Each run is resampled once, as a whole, and peak normalisation (where the model
+    asks for it) is by the loudest sample of all runs. Raises AudioError for samples that are no numbers.
     """
     began = perf_counter()
     params = log_mel.params
@@ -84,7 +84,7 @@ def score_clip(runs: Sequence[Run], log_mel: LogMel, detector: Detector) -> Clip
 
 
 def _stretches(starts_s: Sequence[float], sounds: Sequence[Samples], log_mel: LogMel) -> list[_Stretch]:
-    """The sound of each run from its first grid point on, where that holds a whole window; else the one short window."""
+    """Each run's sound from its first grid point on, where that holds a whole window; else the one short window."""
     rate, window_s, hop_s = log_mel.params.sample_rate_hz, log_mel.params.window_s, log_mel.params.hop_s
     whole = []
     for run_start_s, sound in zip(starts_s, sounds, strict=True):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import floor, log10
 from pathlib import Path
 from typing import Any
 
-from shared.documents import StreamHealth, WindowScore
+from shared.documents import HealthState, StreamHealth, WindowScore
 from shared.errors import AudioError
 from shared.scoring.audio import AudioLimits, Block, Run, read_blocks
 from shared.scoring.clip import score_clip
@@ -120,9 +119,7 @@ def score_recording(
     )
 
 
-def _score_block(
-    block: Block, start_s: float, detector: Detector, log_mel: LogMel, threshold: float | None
-) -> _Minute:
+def _score_block(block: Block, start_s: float, detector: Detector, log_mel: LogMel, threshold: float | None) -> _Minute:
     """Score a block as the clip it is, then say its times from the recording's start."""
     policy, hop_s = detector.metadata.decision, log_mel.params.hop_s
     clip = score_clip([Run(block.waveform, start_s=0.0)], log_mel, detector)
@@ -149,9 +146,20 @@ def _score_block(
 
 
 def _overall(parts: Sequence[tuple[float, StreamHealth]]) -> StreamHealth:
-    """The health of a recording from that of its minutes: the state it was in longest, and means over its time."""
-    total_s = sum(duration_s for duration_s, _ in parts) or 1.0
-    states: Counter[str] = Counter()
+    """A recording's health from its minutes': the state it was in longest, means over time, what is dead throughout."""
+    total_s = sum(duration_s for duration_s, _ in parts)
+    if total_s == 0:
+        return StreamHealth(state="no_audio")
+    lengths_s: dict[HealthState, float] = {}
+    power = hum = 0.0
     for duration_s, health in parts:
-        states[health.state] += duration_s
-    ...
+        lengths_s[health.state] = lengths_s.get(health.state, 0.0) + duration_s
+        power += 0.0 if health.level_dbfs is None else duration_s * 10 ** (health.level_dbfs / 10)
+        hum += duration_s * (health.hum_ratio or 0.0)
+    return StreamHealth(
+        state=max(lengths_s, key=lambda state: lengths_s[state]),
+        level_dbfs=round(10 * log10(power / total_s), 2) if power > 0 else None,
+        hum_ratio=round(hum / total_s, 4),
+        channels=parts[0][1].channels,
+        dead_channels=tuple(sorted(set.intersection(*(set(health.dead_channels) for _, health in parts)))),
+    )

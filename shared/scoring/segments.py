@@ -10,13 +10,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 
 import av
 import numpy as np
 
 from shared.errors import AudioError, AudioTooLarge
-from shared.scoring.audio import AudioLimits, Run, Samples, Waveform, frame_waveform, open_container
+from shared.scoring.audio import AudioLimits, Run, Samples, Waveform, check_format, frame_waveform, open_container
 
 # Two segments belong together when the second begins where the sound of the first ends. Consecutive segments of real
 # nodes agree within 2 ms; what a restarted encoder writes is off by seconds or days.
@@ -35,10 +34,14 @@ _LOUDEST = 4.0
 
 @dataclass(frozen=True)
 class Part:
-    """One segment of a batch: N of liveN.ts, its bytes (None when it could not be had) and its EXTINF."""
+    """One segment of a batch: N of liveN.ts, its bytes (None when it could not be had), its place and its EXTINF.
+
+    `start_s` is where it lies in the clip's nominal time line: the sum of the EXTINFs before it in the batch.
+    """
 
     index: int
     data: bytes | None = field(repr=False)
+    start_s: float
     duration_s: float
 
 
@@ -57,7 +60,6 @@ class DecodedClip:
     runs: tuple[Run, ...]
     failures: tuple[Failure, ...]
     decoded: tuple[int, ...]
-    duration_s: float
 
     @property
     def first_pts_s(self) -> float | None:
@@ -67,12 +69,11 @@ class DecodedClip:
 
 @dataclass(frozen=True)
 class _Segment:
-    """A part that can be opened, as its packets describe it; `start_s` is its place in the clip's nominal time line."""
+    """A part that can be opened, as its packets describe it."""
 
     part: Part
     data: bytes = field(repr=False)
-    start_s: float
-    first_pts_s: float | None
+    first_pts_s: float
     sound_s: float
     format: tuple[str, int, int]
 
@@ -81,26 +82,29 @@ def decode_segments(parts: Sequence[Part], limits: AudioLimits) -> DecodedClip:
     """Decode the segments of a batch, in order, into as few runs as the sound allows.
 
     A run ends at a missing or corrupt segment, where the container's time does not go on, and where channels, sample
-    rate or codec change. Each run starts at its place in the clip's nominal time line, the sum of the EXTINFs before
-    it. A break in time between two sound segments is no failure: both are kept.
+    rate or codec change. It starts where its first segment lies in the clip's nominal time line. A break in time
+    between two sound segments is no failure: both are kept.
 
     Args:
-        parts: the segments; `data` None leaves a hole.
-        limits: the most bytes and seconds one segment may have.
+        parts: the segments, in order of index; `data` None leaves a hole.
+        limits: the most bytes and seconds of the whole clip; a segment that would exceed them is a failure.
 
     Returns:
         The runs in order of time, and every segment that cannot be used with its reason.
     """
-    starts = list(accumulate((part.duration_s for part in parts), initial=0.0))
     failures: dict[int, str] = {}
     good: list[_Segment] = []
-    for part, start_s in zip(parts, starts, strict=False):
+    room = limits
+    for part in parts:
         if part.data is None:
             continue
         try:
-            good.append(_probe(part, part.data, start_s, limits))
+            segment = _probe(part, part.data, room)
         except AudioError as error:
             failures[part.index] = str(error)
+        else:
+            good.append(segment)
+            room = AudioLimits(room.max_bytes - len(segment.data), room.max_duration_s - segment.sound_s)
     runs: list[Run] = []
     for group in _continuous(good):
         runs += _decode_group(group, failures)
@@ -108,20 +112,20 @@ def decode_segments(parts: Sequence[Part], limits: AudioLimits) -> DecodedClip:
         runs=tuple(runs),
         failures=tuple(Failure(part.index, failures[part.index]) for part in parts if part.index in failures),
         decoded=tuple(segment.part.index for segment in good if segment.part.index not in failures),
-        duration_s=starts[-1],
     )
 
 
-def _probe(part: Part, data: bytes, start_s: float, limits: AudioLimits) -> _Segment:
+def _probe(part: Part, data: bytes, limits: AudioLimits) -> _Segment:
     """Read the packets of one segment without decoding them. Raises AudioError saying why it cannot be used."""
     if len(data) > limits.max_bytes:
-        raise AudioTooLarge(f"{len(data)} bytes, more than the {limits.max_bytes} allowed")
+        raise AudioTooLarge(f"{len(data)} bytes, more than the {limits.max_bytes} left for the clip")
     with open_container(io.BytesIO(data), f"{len(data)} bytes that are no audio container") as container:
         if not container.streams.audio:
             raise AudioError("holds no audio stream")
         stream = container.streams.audio[0]
         codec = stream.codec_context
         form = (codec.name, codec.channels, codec.sample_rate)
+        check_format(codec.channels, codec.sample_rate, "the segment")
         try:
             packets = [packet for packet in container.demux(stream) if packet.size]
         except (av.FFmpegError, IndexError) as error:  # PyAV loses count of the streams in some damaged files
@@ -135,7 +139,7 @@ def _probe(part: Part, data: bytes, start_s: float, limits: AudioLimits) -> _Seg
     span_s = float(times[-1] + lengths[-1] - times[0])
     sound_s = span_s - float(steps[np.abs(steps) > _PACKET_JUMP_S].sum())
     _check_length(part, sound_s, limits)
-    return _Segment(part, data, start_s, float(times[0]), sound_s, form)
+    return _Segment(part, data, float(times[0]), sound_s, form)
 
 
 def _check_length(part: Part, sound_s: float, limits: AudioLimits) -> None:
@@ -143,29 +147,35 @@ def _check_length(part: Part, sound_s: float, limits: AudioLimits) -> None:
     if sound_s < part.duration_s - min(tolerance_s, part.duration_s / 2):
         raise AudioError(f"holds {sound_s:.3f} s of sound where the playlist promises {part.duration_s:.3f} s")
     if sound_s > limits.max_duration_s:
-        raise AudioTooLarge(f"holds {sound_s:.1f} s of sound, more than the {limits.max_duration_s:g} s allowed")
+        raise AudioTooLarge(
+            f"holds {sound_s:.1f} s of sound, more than the {limits.max_duration_s:g} s left for the clip"
+        )
 
 
 def _continuous(segments: Iterable[_Segment]) -> list[list[_Segment]]:
     """Group neighbours whose sound goes on from one to the next."""
     groups: list[list[_Segment]] = []
-    end_pts_s: float | None = None
+    end_pts_s = 0.0
     for segment in segments:
-        begins_s = segment.first_pts_s
-        continues = end_pts_s is not None and begins_s is not None and abs(begins_s - end_pts_s) <= JOIN_TOLERANCE_S
-        if continues and groups[-1][-1].format == segment.format:
+        before = groups[-1][-1] if groups else None
+        if (
+            before is not None
+            and before.part.index + 1 == segment.part.index
+            and before.format == segment.format
+            and abs(segment.first_pts_s - end_pts_s) <= JOIN_TOLERANCE_S
+        ):
             groups[-1].append(segment)
+            end_pts_s += segment.sound_s
         else:
             groups.append([segment])
-            end_pts_s = begins_s
-        end_pts_s = None if end_pts_s is None else end_pts_s + segment.sound_s
+            end_pts_s = segment.first_pts_s + segment.sound_s
     return groups
 
 
 def _decode_group(group: list[_Segment], failures: dict[int, str]) -> list[Run]:
     """Decode a group in one pass. When that fails, find whose fault it is, and decode what is left around it."""
     try:
-        return [Run(_decode(group), group[0].start_s, group[0].first_pts_s)]
+        return [Run(_decode(group), group[0].part.start_s, group[0].first_pts_s)]
     except AudioError as error:
         if len(group) == 1:
             failures[group[0].part.index] = str(error)

@@ -1,7 +1,7 @@
 """The adapters that the contract suites run over.
 
-To put another one through them: write a class like `Local` (for a remote service `advance` really waits, with short times
-in the harness) and add it to `ADAPTERS`. No test looks behind the ports.
+To put another one through them: write a class like `Local` (for a remote service `advance` really waits, with short
+times in the harness) and add it to `ADAPTERS`. No test looks behind the ports.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Tests of one room."""
+"""Tests of the demo: the synthetic sea and the station that publishes it."""

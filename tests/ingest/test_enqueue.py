@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -116,18 +115,18 @@ class Desk:
 
 
 @contextmanager
-def open_desk(folder: Path) -> Iterator[Desk]:
-    """A desk with storage in a folder."""
+def open_desk() -> Iterator[Desk]:
+    """A desk with storage of its own, in memory."""
     clock = Clock()
-    with Database(folder / "haro.sqlite") as database:
+    with Database(Path(":memory:")) as database:
         queue = SqliteQueue(database, "batches", lock_s=60.0, max_deliveries=5, duplicate_window_s=86_400.0, now=clock)
         yield Desk(FakeNode(), clock, queue, SqliteDocuments(database, CONTAINERS, now=clock))
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk() -> Iterator[Desk]:
     """A fresh desk."""
-    with open_desk(tmp_path) as opened:
+    with open_desk() as opened:
         yield opened
 
 
@@ -478,8 +477,8 @@ events = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(events)
 def test_whatever_happens_each_segment_is_sent_once_or_told(happenings: list[tuple[str, int]]) -> None:
-    """Growth, restarts, silence, crashes at any write, torn playlists: every segment is sent exactly once or in a gap."""
-    with TemporaryDirectory() as folder, open_desk(Path(folder)) as desk:
+    """Growth, restarts, crashes at any write, torn playlists: every segment is sent exactly once or in a gap."""
+    with open_desk() as desk:
         node = desk.node
         node.grow(1)
         desk.poll()
@@ -564,7 +563,7 @@ def test_two_pollers_at_once_send_each_batch_once(desk: Desk) -> None:
 
 
 def test_crash_between_move_and_send_sends_the_very_same_batch(desk: Desk) -> None:
-    """A process that dies after moving the cursor leaves the batch pending; the next poll sends it, even if more came."""
+    """A process that dies after moving the cursor leaves the batch pending; the next poll sends that one first."""
 
     class DyingQueue:
         def send(self, messages: list[Message]) -> None:
@@ -590,4 +589,3 @@ def test_crash_between_move_and_send_sends_the_very_same_batch(desk: Desk) -> No
     desk.poll()
 
     assert [batch.id.rsplit("/", 1)[1] for batch in desk.received] == ["0-5", "6-11", "12-17"]
-

@@ -106,4 +106,8 @@ def _coarse(count: int) -> int:
 
 
 def _fine(coarse: Curve, count: int) -> Samples:
-    return np.interp(np.arange(count) / COARSENESS, np.arange(coarse.size), coarse).astype(np.float32)
+    out = np.empty(count, dtype=np.float32)
+    for start in range(0, count, CHUNK):
+        place = np.arange(start, min(start + CHUNK, count))
+        out[place] = np.interp(place / COARSENESS, np.arange(coarse.size), coarse)
+    return out

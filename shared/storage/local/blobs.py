@@ -19,7 +19,7 @@ RESERVED = ("clips/", "detections/")  # audio and pictures stop at the reserve; 
 _TEMPORARY = ".tmp"  # no blob name starts with a dot
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
-_ATTEMPTS = 10
+_ATTEMPTS = 100
 
 
 class Usage(Protocol):
@@ -199,12 +199,15 @@ def _make_folder(folder: Path) -> None:
     """Make the folder and those above it, each synced into its parent."""
     if not folder.is_dir():
         _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
+        with suppress(FileExistsError):  # another writer was quicker, or a file is in the way: the move will say so
+            folder.mkdir()
         _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name != "nt":  # Windows cannot open folders, and NTFS journals names anyway
+    if os.name == "nt":  # cannot open folders, and its NTFS journals names anyway
+        return
+    with suppress(FileNotFoundError):  # emptied and taken away meanwhile: nothing to sync
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -133,13 +133,16 @@ class SqliteDocuments:
 
 
 def _index_statements(container: Container) -> list[str]:
-    """Partial expression indexes, for this container alone."""
+    """Partial expression indexes, for this container alone.
+
+    `container` is a column of theirs though it is always the same, or SQLite would prefer the primary key, and sort.
+    """
     if not _CONTAINER.fullmatch(container.name):
         raise StorageError(f"{container.name!r} is not a container's name: use lower-case letters, digits and _")
     only = f"WHERE container = '{container.name}'"
     return [
         f"CREATE INDEX IF NOT EXISTS documents_{container.name}_{field}{suffix} "
-        f"ON documents ({columns}{_value(field)}, id, partition) {only}"
+        f"ON documents (container, {columns}{_value(field)}, id, partition) {only}"
         for field in container.indexed
         for suffix, columns in (("", ""), ("_in_partition", "partition, "))
     ]

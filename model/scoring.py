@@ -1,0 +1,62 @@
+"""Recordings scored for evaluation, as Haro scores them when it listens: same front end, windows and policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.dataset import SAMPLE_RATE_HZ, Clip, Samples, Sounds
+from model.examples import FRONT_END
+from shared.scoring.decision import mean_top_k
+from shared.scoring.frontend import LogMel
+
+Features = NDArray[np.float32]
+WindowScores = Callable[[Features], NDArray[np.float32]]
+
+PIECE_S = 10.0
+"""Long recordings without calls are judged in pieces of this length: else one of five minutes would count as one."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is judged as a whole: a clip, or a piece of a long recording without calls."""
+
+    clip: Clip
+    samples: Samples
+
+    @property
+    def group(self) -> str:
+        """The recording it is of."""
+        return self.clip.group
+
+
+def units_of(clips: Iterable[Clip], sounds: Sounds) -> list[Unit]:
+    """The clips, the long ones without calls in pieces of `PIECE_S`; pieces of digital silence are left out."""
+    units = []
+    for clip in clips:
+        samples = sounds[clip]
+        size = samples.size if clip.is_call else round(PIECE_S * SAMPLE_RATE_HZ)
+        starts = range(0, max(samples.size - size, 0) + 1, size)
+        pieces = [samples[start : start + size] for start in starts]
+        units += [Unit(clip, piece) for piece in pieces if float(np.max(np.abs(piece), initial=0.0)) > 0]
+    return units
+
+
+def features_of(units: Iterable[Unit]) -> list[Features]:
+    """Each unit's windows (n, mels, frames), as the model takes them in."""
+    log_mel = LogMel(FRONT_END)
+    return [log_mel.model_input(log_mel.mel_db(unit.samples)) for unit in units]
+
+
+def confidences(features: Sequence[Features], window_scores: WindowScores, *, k: int = 2) -> NDArray[np.float64]:
+    """(units,): the confidence of each by `mean_top_k`, of scores that are probabilities."""
+    sizes = np.cumsum([len(windows) for windows in features])[:-1]
+    scores = np.concatenate([window_scores(windows) for windows in _batches(np.concatenate(features))])
+    return np.array([mean_top_k(part, k).confidence for part in np.split(scores, sizes)])
+
+
+def _batches(windows: Features, size: int = 256) -> Iterable[Features]:
+    return (windows[start : start + size] for start in range(0, len(windows), size))

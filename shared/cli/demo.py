@@ -1,0 +1,86 @@
+"""`haro demo`: a hydrophone's day in fast motion, made here, heard through the real pipeline."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from shared.bootstrap import House, open_house, utc_now
+from shared.cli.run import listen
+from shared.cli.summary import print_summary, wide_console
+from shared.demo.day import DayPlan, plan_day, publishing
+from shared.demo.station import Station
+from shared.documents import DETECTIONS
+from shared.errors import HaroError
+from shared.hydrophones import Hydrophone
+from shared.settings import load_settings
+
+_IDLE_S = 20.0
+_PACE_S = 0.15
+_MARK = "haro.sqlite"
+_ATTACK = timedelta(seconds=0.3)  # a call has begun to be heard by then; stored times are whole seconds
+
+
+def demo(
+    data: Annotated[Path, typer.Option(help="Folder for what the demo finds; emptied first.")] = Path("demo-data"),
+    seed: Annotated[int, typer.Option(min=0, help="Another number, another day.")] = 1,
+) -> None:
+    """Play a hydrophone's day in fast motion on loopback, and listen to it as to a real one."""
+    console = wide_console()
+    _empty(data)
+    settings = load_settings(data=data, stall_s=_IDLE_S, poll_interval_s=0.5)
+    plan = plan_day(utc_now(), seed=seed)
+    with Station() as station:
+        hydrophone = Hydrophone(
+            id=plan.node_name,
+            name="Demo Bay",
+            latitude=48.5583,
+            longitude=-123.1736,
+            stream_url=f"{station.url}/{plan.node_name}",
+        )
+        minutes = sum(folder.duration_s for folder in plan.folders) / 60
+        console.print(
+            f"A hydrophone's day in {minutes:.0f} minutes, played in fast motion on {hydrophone.stream_url}:\n"
+            f"sea, a ship, {len(plan.call_times_utc)} orca calls, one restart, one missing and one corrupt segment.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        with (
+            publishing(plan, station, pace_s=_PACE_S),
+            open_house(settings, hydrophones=[hydrophone], exclusive=True) as house,
+        ):
+            listen(house, console, idle_s=_IDLE_S)
+            print_summary(house, console)
+            _compare(house, plan, console)
+
+
+def _compare(house: House, plan: DayPlan, console: Console) -> None:
+    """Hold what was marked against what was played."""
+    marked = []
+    documents = house.storage.documents.query(DETECTIONS)
+    for stored in documents:
+        start = datetime.fromisoformat(stored.body["timestamp"])
+        spans = ((p["startTime"], p["startTime"] + p["duration"]) for p in stored.body["predictions"])
+        marked.append([(start + timedelta(seconds=a), start + timedelta(seconds=b)) for a, b in spans])
+    calls = plan.call_times_utc
+    heard = sum(any(a <= call + _ATTACK <= b for spans in marked for a, b in spans) for call in calls)
+    false = sum(not any(a <= call + _ATTACK <= b for call in calls for a, b in spans) for spans in marked)
+    console.print(
+        f"Of the {len(calls)} calls played, {heard} lie in windows that Haro marked; "
+        f"of its {len(marked)} detections, {false} hold no call.",
+        highlight=False,
+    )
+
+
+def _empty(data: Path) -> None:
+    """Remove what an earlier demo left, and nothing else."""
+    if not data.exists() or not any(data.iterdir()):
+        return
+    if not (data / _MARK).exists():
+        raise HaroError(f"{data} holds something that no demo made: choose another folder with --data")
+    shutil.rmtree(data)

@@ -1,0 +1,207 @@
+"""The three stages in one process: what Azure's triggers do, done by threads on one small computer.
+
+Each thread does one thing over and over, rests a little when there is nothing to do, and ends when it is told to. An
+error in one item is dealt with where it happens: its message goes back to the queue, or to the dead letters.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.bootstrap import House
+from shared.documents import BACKFILLS, SegmentBatch
+from shared.errors import ConflictError, HaroError, MessageError
+from shared.ingest.backfill import BackfillReport
+from shared.ingest.enqueue import PollReport
+from shared.recording.outbox import Delivered
+from shared.recording.record import Recorded
+from shared.scoring.score import ScoredClip
+from shared.storage.ports import Delivery, Message, MessageQueue
+
+_CLEAN_EVERY_S = 600.0
+_DELIVER_EVERY_S = 5.0
+_REST_S = 0.5
+_FIRST_RETRY_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A message that could not be processed, which now lies among the dead letters with its reason."""
+
+    message_id: str
+    reason: str
+
+
+Event = PollReport | BackfillReport | ScoredClip | Recorded | Delivered | SetAside
+
+
+class Runner:
+    """Runs a house's stages until stopped or, with `idle_s`, until no stream has brought anything for so long.
+
+    `live=False` polls no stream and only works off backfills. `tell` hears of everything that happens, from any thread.
+    """
+
+    def __init__(
+        self,
+        house: House,
+        *,
+        tell: Callable[[Event], None],
+        idle_s: float | None = None,
+        live: bool = True,
+    ) -> None:
+        self._house = house
+        self._tell = tell
+        self._idle_s = idle_s
+        self._live = live
+        self._stop = threading.Event()
+        self._batches_bell = threading.Event()
+        self._results_bell = threading.Event()
+        self._progress: dict[str, datetime] = {}
+        self._resting: dict[str, bool] = {}
+
+    def stop(self) -> None:
+        """Let every thread finish what it is doing, and end."""
+        self._stop.set()
+        self._batches_bell.set()
+        self._results_bell.set()
+
+    def run(self) -> None:
+        """Run until stopped or idle."""
+        loops = (self._listen, self._score, self._record, self._deliver, self._clean)
+        with ThreadPoolExecutor(len(loops), thread_name_prefix="haro") as pool:
+            futures = [pool.submit(self._guarded, loop) for loop in loops]
+            try:
+                for future in futures:
+                    future.result()
+            finally:
+                self.stop()
+        if self._idle_s is not None:
+            self._tell(self._house.deliver(hold_nothing_back=True))
+
+    def _guarded(self, loop: Callable[[], None]) -> None:
+        """Go on after a storage fault, which passes; end the process's work on a bug, which would not."""
+        while not self._stop.is_set():
+            try:
+                loop()
+            except HaroError as error:
+                _log.error("%s, trying again: %s", loop.__name__.lstrip("_"), error)
+                self._stop.wait(_FIRST_RETRY_S)
+            except BaseException:
+                self.stop()
+                raise
+
+    def _listen(self) -> None:
+        """Poll the streams at their interval, and feed old audio in between whenever the queue has room."""
+        house = self._house
+        while not self._stop.is_set():
+            if self._live:
+                for report in house.poll():
+                    self._note(report)
+                    self._tell(report)
+                self._batches_bell.set()
+            next_poll = house.now().timestamp() + house.settings.poll_interval_s
+            while not self._stop.is_set():
+                for step in house.backfill():
+                    self._tell(step)
+                    self._batches_bell.set()
+                if self._idle_s is not None and self._is_idle():
+                    self.stop()
+                left_s = next_poll - house.now().timestamp()
+                if left_s <= 0 or self._stop.wait(min(left_s, _REST_S)):
+                    break
+
+    def _score(self) -> None:
+        """Score one batch after another."""
+        while not self._stop.is_set():
+            if not self._handle(self._house.storage.batches, self._score_one):
+                self._batches_bell.wait(_REST_S)
+                self._batches_bell.clear()
+
+    def _score_one(self, delivery: Delivery) -> None:
+        batch = SegmentBatch.parse(delivery.message.body, source=f"message {delivery.message.id}")
+        last_try = delivery.delivery_count >= self._house.settings.max_deliveries
+        scored = self._house.score(batch, last_try=last_try)
+        # Sent before the batch is struck off: a crash here scores nothing twice, but would else lose the result.
+        self._house.storage.results.send([Message(id=scored.result_blob, body=scored.result_blob)])
+        self._results_bell.set()
+        self._tell(scored)
+
+    def _record(self) -> None:
+        """Record one result after another."""
+        while not self._stop.is_set():
+            if not self._handle(self._house.storage.results, self._record_one):
+                self._results_bell.wait(_REST_S)
+                self._results_bell.clear()
+
+    def _record_one(self, delivery: Delivery) -> None:
+        self._tell(self._house.record(delivery.message.body))
+
+    def _deliver(self) -> None:
+        """Tell people what is due."""
+        while not self._stop.is_set():
+            self._tell(self._house.deliver())
+            self._stop.wait(_DELIVER_EVERY_S)
+
+    def _clean(self) -> None:
+        """Forget what is too old and keep room on the disk."""
+        while not self._stop.is_set():
+            self._house.clean()
+            self._stop.wait(_CLEAN_EVERY_S)
+
+    def _handle(self, queue: MessageQueue, work: Callable[[Delivery], None]) -> bool:
+        """Take one message through `work`; whatever happens to it, the next one gets its turn."""
+        delivery = queue.receive()
+        if delivery is None:
+            return False
+        try:
+            try:
+                work(delivery)
+            except MessageError as error:
+                queue.dead_letter(delivery, reason=str(error))
+                self._set_aside(delivery, str(error))
+            except HaroError as error:
+                self._give_back(queue, delivery, str(error))
+            except Exception as error:  # noqa: BLE001 - a bug met by one message must not stop the others
+                _log.exception("a bug, met with message %s", delivery.message.id)
+                self._give_back(queue, delivery, f"{type(error).__name__}: {error}")
+            else:
+                queue.complete(delivery)
+        except ConflictError:
+            _log.warning("message %s took longer than its lock: another worker has it now", delivery.message.id)
+        return True
+
+    def _give_back(self, queue: MessageQueue, delivery: Delivery, reason: str) -> None:
+        queue.abandon(delivery, reason=reason, delay_s=_FIRST_RETRY_S * 2.0 ** (delivery.delivery_count - 1))
+        if delivery.delivery_count >= self._house.settings.max_deliveries:
+            self._set_aside(delivery, reason)
+        else:
+            _log.info("message %s is tried again later: %s", delivery.message.id, reason)
+
+    def _set_aside(self, delivery: Delivery, reason: str) -> None:
+        _log.error("message %s is set aside (`haro dead-letters`): %s", delivery.message.id, reason)
+        self._tell(SetAside(delivery.message.id, reason))
+
+    def _note(self, report: PollReport) -> None:
+        """Remember whether the hydrophone still brings something."""
+        name, now = report.hydrophone_id, self._house.now()
+        if report.state == "listening" or report.batches:
+            self._progress[name] = now
+        quiet_s = (now - self._progress.setdefault(name, now)).total_seconds()
+        at_rest = report.state in {"stalled", "ended"}
+        self._resting[name] = at_rest or (report.state != "listening" and quiet_s >= (self._idle_s or 0.0))
+
+    def _is_idle(self) -> bool:
+        storage = self._house.storage
+        if self._live and not (self._resting and all(self._resting.values())):
+            return False
+        names = {hydrophone.id for hydrophone in self._house.hydrophones}
+        open_backfills = storage.documents.query(BACKFILLS, where={"state": "open"})
+        if any(stored.body["hydrophone_id"] in names for stored in open_backfills):
+            return False
+        return storage.batches.stats().active == 0 and storage.results.stats().active == 0

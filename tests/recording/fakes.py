@@ -1,0 +1,244 @@
+"""Stores in memory, a clock that is set by hand, a sender that remembers, and results to record."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shared.documents import (
+    ClipResult,
+    Gap,
+    OutboxEntry,
+    Provenance,
+    StreamHealth,
+    WindowScore,
+    result_blob_name,
+)
+from shared.errors import BlobNotFound, ConflictError, NotificationError
+from shared.hydrophones import Hydrophone
+from shared.recording.channels import Channel, Notice
+from shared.storage.ports import BlobInfo, Container, Json, Scalar, Stored
+
+NOON = datetime(2026, 3, 20, 19, 0, 0, tzinfo=UTC)  # 12:00 on the coast
+LAB = Hydrophone(
+    id="rpi_orcasound_lab", name="Orcasound Lab", latitude=48.5583362, longitude=-123.1735774, orcasite_feed_id="feed_1"
+)
+HYDROPHONES = {LAB.id: LAB}
+
+
+class Clock:
+    """The time, moved by hand."""
+
+    def __init__(self, moment: datetime = NOON) -> None:
+        self.moment = moment
+
+    def __call__(self) -> datetime:
+        """The time now."""
+        return self.moment
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.moment += timedelta(seconds=seconds)
+
+
+class Crash(BaseException):
+    """The process is killed: nothing in the code under test may catch it."""
+
+
+class MemoryDocuments:
+    """A DocumentStore in memory. With `crash_at` set, the write of that number (from 1) kills the process."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[tuple[str, str, str], tuple[Json, str]] = {}
+        self.writes = 0
+        self.crash_at: int | None = None
+
+    def snapshot(self) -> dict[tuple[str, str, str], Json]:
+        """Every document by container, partition and id."""
+        return {key: copy.deepcopy(body) for key, (body, _) in self.bodies.items()}
+
+    def create(self, container: Container, body: Json) -> bool:
+        """See `DocumentStore.create`."""
+        key = self._key(container, body)
+        if key in self.bodies:
+            return False
+        self._put(key, body)
+        return True
+
+    def get(self, container: Container, partition: str, doc_id: str) -> Stored | None:
+        """See `DocumentStore.get`."""
+        found = self.bodies.get((container.name, partition, doc_id))
+        return Stored(copy.deepcopy(found[0]), found[1]) if found else None
+
+    def replace(self, container: Container, body: Json, *, etag: str) -> str:
+        """See `DocumentStore.replace`."""
+        key = self._key(container, body)
+        if key not in self.bodies or self.bodies[key][1] != etag:
+            raise ConflictError(f"{key} changed")
+        return self._put(key, body)
+
+    def delete(self, container: Container, partition: str, doc_id: str) -> bool:
+        """See `DocumentStore.delete`."""
+        return self.bodies.pop((container.name, partition, doc_id), None) is not None
+
+    def query(
+        self,
+        container: Container,
+        *,
+        partition: str | None = None,
+        where: Mapping[str, Scalar] | None = None,
+        since: tuple[str, str] | None = None,
+        until: tuple[str, str] | None = None,
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+    ) -> list[Stored]:
+        """See `DocumentStore.query`."""
+        return [
+            Stored(copy.deepcopy(body), etag)
+            for (name, part, _), (body, etag) in self.bodies.items()
+            if name == container.name
+            and partition in {None, part}
+            and all(field in body and body[field] == value for field, value in (where or {}).items())
+            and (since is None or (since[0] in body and body[since[0]] >= since[1]))
+        ]
+
+    def _key(self, container: Container, body: Json) -> tuple[str, str, str]:
+        return container.name, body[container.partition_key], body["id"]
+
+    def _put(self, key: tuple[str, str, str], body: Json) -> str:
+        self.writes += 1
+        if self.crash_at is not None and self.writes >= self.crash_at:
+            raise Crash
+        self.bodies[key] = (copy.deepcopy(body), str(self.writes))
+        return str(self.writes)
+
+
+class MemoryBlobs:
+    """A BlobStore in memory."""
+
+    def __init__(self, blobs: Mapping[str, bytes] | None = None) -> None:
+        self.blobs = dict(blobs or {})
+
+    def put(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
+        """See `BlobStore.put`."""
+        if name in self.blobs and not overwrite:
+            return False
+        self.blobs[name] = data
+        return True
+
+    def get(self, name: str) -> bytes:
+        """See `BlobStore.get`."""
+        if name not in self.blobs:
+            raise BlobNotFound(f"no blob {name}")
+        return self.blobs[name]
+
+    def exists(self, name: str) -> bool:
+        """See `BlobStore.exists`."""
+        return name in self.blobs
+
+    def delete(self, name: str) -> bool:
+        """See `BlobStore.delete`."""
+        return self.blobs.pop(name, None) is not None
+
+    def list(self, prefix: str) -> Iterator[BlobInfo]:
+        """See `BlobStore.list`."""
+        raise NotImplementedError
+
+    def uri(self, name: str) -> str:
+        """See `BlobStore.uri`."""
+        return f"https://blobs.example/{name}"
+
+
+class RecordingSender:
+    """A Sender that remembers what it sent, and fails the next `failures` times."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.sent: list[tuple[Channel, Notice]] = []
+
+    def send(self, channel: Channel, notice: Notice) -> None:
+        """See `Sender.send`."""
+        if self.failures:
+            self.failures -= 1
+            raise NotificationError(f"{channel.label} is away")
+        self.sent.append((channel, notice))
+
+    def told(self, channel: Channel) -> list[str]:
+        """Ids of the detections told to a channel, in order and with repeats."""
+        return [one["id"] for to, notice in self.sent if to == channel for one in notice.detections]
+
+
+def make_result(start_utc: datetime = NOON, *, hydrophone_id: str = LAB.id, **changes: Any) -> ClipResult:
+    """The result of a minute, 3-s windows every 2 s, two of them positive, its third segment missing."""
+    first = int((start_utc - NOON).total_seconds() // 10) + 100_000
+    windows = tuple(
+        WindowScore(start_s=2.0 * i, end_s=2.0 * i + 3, score=0.9 if i == 4 else 0.7 if i == 9 else 0.1)
+        for i in range(29)
+    )
+    gap = Gap(
+        hydrophone_id=hydrophone_id,
+        epoch=1_773_990_017,
+        first_index=first + 2,
+        last_index=first + 2,
+        start_utc=start_utc + timedelta(seconds=20),
+        end_utc=start_utc + timedelta(seconds=30),
+        reason="missing",
+    )
+    fields: dict[str, Any] = {
+        "batch_id": f"{hydrophone_id}/1773990017/{first}-{first + 5}",
+        "hydrophone_id": hydrophone_id,
+        "origin": "live",
+        "start_utc": start_utc,
+        "duration_s": 60.0,
+        "sample_rate_hz": 48000,
+        "model_version": "haro-small-1",
+        "policy": "mean_top_k",
+        "threshold": 0.6,
+        "detected": True,
+        "confidence": 0.8,
+        "windows": windows,
+        "decision_windows": windows,
+        "positive_windows": (4, 9),
+        "health": StreamHealth(state="online", level_dbfs=-40.0, channels=1),
+        "gaps": (gap,),
+        "provenance": Provenance(
+            epoch=1_773_990_017,
+            first_index=first,
+            last_index=first + 5,
+            segment_indices=(first, first + 1, first + 3, first + 4, first + 5),
+            offset_s=2.0,
+            time_source="folder_epoch",
+        ),
+        "audio_blob": "detections/one.flac",
+        "image_blob": "detections/one.png",
+        "timings_s": {"decode": 0.1},
+    }
+    return ClipResult(**fields | changes)
+
+
+def blobs_of(results: Sequence[ClipResult]) -> tuple[MemoryBlobs, list[str]]:
+    """A store that holds these results, and the names they have there."""
+    names = [result_blob_name(result.batch_id) for result in results]
+    return MemoryBlobs(
+        {name: result.model_dump_json().encode() for name, result in zip(names, results, strict=True)}
+    ), names
+
+
+def make_entry(detection_utc: datetime = NOON, **changes: Any) -> OutboxEntry:
+    """An entry that waits for moderators."""
+    hydrophone = changes.get("hydrophone_id", LAB.id)
+    detection = changes.get("detection_id", f"{hydrophone}@{detection_utc.isoformat()}")
+    fields: dict[str, Any] = {
+        "id": f"channel:{detection}",
+        "channel_id": "channel",
+        "audience": "moderators",
+        "detection_id": detection,
+        "hydrophone_id": hydrophone,
+        "detection_utc": detection_utc,
+        "created_utc": detection_utc,
+        "due_utc": detection_utc,
+    }
+    return OutboxEntry(**fields | changes)

@@ -1,0 +1,290 @@
+"""The stage: from a result to documents and the outbox."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from shared.documents import CLIPS, CONTAINERS, DETECTIONS, GAPS, OUTBOX, ClipResult
+from shared.errors import BlobNotFound, ConflictError, MessageError
+from shared.recording.channels import Channel
+from shared.recording.detections import Verdict
+from shared.recording.notify import NoticePolicy
+from shared.recording.outbox import deliver_due
+from shared.recording.record import Recorded, moderate, plan_confirmed, record_result
+from shared.storage.local.blobs import FolderBlobs
+from shared.storage.local.database import Database
+from shared.storage.local.documents import SqliteDocuments
+from shared.storage.ports import Container, DocumentStore, Json
+from tests.recording.fakes import (
+    HYDROPHONES,
+    LAB,
+    NOON,
+    Clock,
+    Crash,
+    MemoryBlobs,
+    MemoryDocuments,
+    RecordingSender,
+    blobs_of,
+    make_result,
+)
+
+POLICY = NoticePolicy()
+CHANNELS = (
+    Channel.of("json://hooks.example/m", "moderators", name="mods"),
+    Channel.of("json://hooks.example/n", "moderators", name="night"),
+    Channel.of("mailto://u:p@mail.example", "subscribers", name="subs"),
+    Channel.of("orcasite://:key@orcasite.example", "orcasite", name="orcasite"),
+)
+
+
+def record(
+    name: str, blobs: MemoryBlobs | FolderBlobs, documents: DocumentStore, clock: Clock | None = None
+) -> Recorded:
+    """Record one result with the collaborators of these tests."""
+    return record_result(
+        name,
+        blobs=blobs,
+        documents=documents,
+        hydrophones=HYDROPHONES,
+        channels=CHANNELS,
+        policy=POLICY,
+        now=clock or Clock(),
+    )
+
+
+def say(documents: DocumentStore, result: ClipResult, found: str, clock: Clock | None = None) -> Json | None:
+    """A moderator's verdict."""
+    return moderate(
+        documents,
+        result.hydrophone_id,
+        result.detection_id,
+        Verdict(found, "Ann"),
+        channels=CHANNELS,
+        policy=POLICY,
+        now=clock or Clock(),
+    )
+
+
+def test_a_detection_is_recorded_with_all_that_belongs_to_it() -> None:
+    """One result leaves its gap, clip, detection and an entry per moderator channel, and none for subscribers yet."""
+    result = make_result()
+    blobs, (name,) = blobs_of([result])
+    documents = MemoryDocuments()
+
+    recorded = record(name, blobs, documents)
+
+    assert recorded == Recorded(result.clip_id, result.detection_id, 1, new_detection=True, new_entries=2)
+    assert sorted(documents.snapshot()) == sorted(
+        [
+            ("gaps", LAB.id, result.gaps[0].id),
+            ("clips", LAB.id, result.clip_id),
+            ("metadata", LAB.id, result.detection_id),
+            ("outbox", "mods", f"mods:{result.detection_id}"),
+            ("outbox", "night", f"night:{result.detection_id}"),
+        ]
+    )
+    detection = documents.get(DETECTIONS, LAB.id, result.detection_id)
+    assert detection is not None
+    assert detection.body["audioUri"] == "https://blobs.example/detections/one.flac"
+
+
+def test_a_quiet_minute_leaves_a_clip_and_its_gaps_only() -> None:
+    """Without a detection there is nobody to tell."""
+    result = make_result(detected=False, confidence=0.1, positive_windows=())
+    blobs, (name,) = blobs_of([result])
+    documents = MemoryDocuments()
+
+    assert record(name, blobs, documents).detection_id is None
+    assert {container for container, _, _ in documents.snapshot()} == {GAPS.name, CLIPS.name}
+
+
+def test_a_result_that_is_missing_or_broken_is_a_clear_error() -> None:
+    """A missing blob and a malformed one raise what the caller can tell apart, and neither writes anything."""
+    documents = MemoryDocuments()
+    with pytest.raises(BlobNotFound):
+        record("results/none.json", MemoryBlobs(), documents)
+    with pytest.raises(MessageError, match=r"results/bad\.json is not a valid ClipResult"):
+        record("results/bad.json", MemoryBlobs({"results/bad.json": b"{"}), documents)
+
+    assert documents.writes == 0
+
+
+def test_an_unknown_hydrophone_and_an_unkept_clip_are_recorded_all_the_same() -> None:
+    """A hydrophone no longer listed and a clip there was no room for still make a detection people hear of."""
+    result = make_result(hydrophone_id="gone", audio_blob=None, image_blob=None, not_kept_because="disk full")
+    blobs, (name,) = blobs_of([result])
+    documents, sender = MemoryDocuments(), RecordingSender()
+
+    record(name, blobs, documents)
+    deliver_due(documents, CHANNELS, sender, policy=POLICY, now=Clock())
+
+    detection = documents.get(DETECTIONS, "gone", result.detection_id)
+    assert detection is not None
+    assert (detection.body["location"]["name"], detection.body["audioUri"]) == ("gone", "")
+    assert "audio:     not kept" in sender.sent[0][1].body
+
+
+def test_recording_everything_twice_changes_nothing() -> None:
+    """A repeated result, even after its verdict and its messages, changes no document and tells nobody again."""
+    results = [make_result(NOON - timedelta(minutes=m), detected=m != 1) for m in range(4)]
+    blobs, names = blobs_of(results)
+    documents, sender, clock = MemoryDocuments(), RecordingSender(), Clock()
+    for name in names:
+        record(name, blobs, documents, clock)
+    say(documents, results[0], "yes", clock)
+    deliver_due(documents, CHANNELS, sender, policy=POLICY, now=clock)
+    before, sent = documents.snapshot(), len(sender.sent)
+
+    clock.advance(7200)
+    for name in names:
+        assert record(name, blobs, documents, clock).new_entries == 0
+    deliver_due(documents, CHANNELS, sender, policy=POLICY, now=clock)
+
+    assert documents.snapshot() == before
+    assert len(sender.sent) == sent
+
+
+def test_a_crash_at_any_write_is_healed_by_recording_again() -> None:
+    """Killed at every write in turn, recording the same result again ends in the very documents of an unbroken run."""
+    blobs, (name,) = blobs_of([make_result()])
+    unbroken = MemoryDocuments()
+    record(name, blobs, unbroken)
+    assert unbroken.writes == 5
+
+    for crash_at in range(1, unbroken.writes + 1):
+        documents = MemoryDocuments()
+        documents.crash_at = crash_at
+        with pytest.raises(Crash):
+            record(name, blobs, documents)
+        documents.crash_at = None
+        record(name, blobs, documents)
+
+        assert documents.snapshot() == unbroken.snapshot()
+
+
+def test_a_clip_scored_again_has_a_newer_record() -> None:
+    """A second model's result of the same minute brings the clip up to date and is a detection of its own."""
+    documents = MemoryDocuments()
+    for version in ("haro-small-1", "haro-small-2"):
+        blobs, (name,) = blobs_of([make_result(model_version=version)])
+        record(name, blobs, documents)
+
+    (clip,) = documents.query(CLIPS)
+    assert clip.body["model_version"] == "haro-small-2"
+    assert len(documents.query(DETECTIONS)) == 2
+
+
+def test_a_backfill_of_past_years_pages_nobody() -> None:
+    """Old audio scored now makes detections whose entries are suppressed, with the reason."""
+    blobs, (name,) = blobs_of([make_result(NOON - timedelta(days=2000), origin="backfill")])
+    documents, sender = MemoryDocuments(), RecordingSender()
+
+    record(name, blobs, documents)
+    deliver_due(documents, CHANNELS, sender, policy=POLICY, now=Clock())
+
+    assert sender.sent == []
+    assert {s.body["suppressed_because"] for s in documents.query(OUTBOX)} == {"a backfill of past audio pages nobody"}
+
+
+def test_a_verdict_survives_recording_and_reaches_subscribers_once() -> None:
+    """A yes plans subscribers and Orcasite; said again it plans nobody anew; a repeated result leaves it standing."""
+    result = make_result()
+    blobs, (name,) = blobs_of([result])
+    documents, sender, clock = MemoryDocuments(), RecordingSender(), Clock()
+    record(name, blobs, documents)
+    say(documents, result, "Yes", clock)
+    say(documents, result, "yes", clock)
+    record(name, blobs, documents)
+    for _ in range(3):
+        deliver_due(documents, CHANNELS, sender, policy=POLICY, now=clock)
+        clock.advance(900)
+
+    stored = documents.get(DETECTIONS, LAB.id, result.detection_id)
+    assert stored is not None
+    assert stored.body["SRKWFound"] == "yes"
+    assert sorted(channel.id for channel, _ in sender.sent) == ["mods", "night", "orcasite", "subs"]
+
+
+def test_a_no_tells_no_subscriber() -> None:
+    """Only a yes plans anything beyond the moderators."""
+    result = make_result()
+    blobs, (name,) = blobs_of([result])
+    documents = MemoryDocuments()
+    record(name, blobs, documents)
+    say(documents, result, "don't know")
+
+    assert {s.body["audience"] for s in documents.query(OUTBOX)} == {"moderators"}
+
+
+def test_a_verdict_on_nothing_is_none() -> None:
+    """Moderating a detection that does not exist says so by returning None."""
+    assert say(MemoryDocuments(), make_result(), "yes") is None
+
+
+def test_two_moderators_at_once_both_write() -> None:
+    """A verdict that meets a change in between is written on top of it; one that never gets through is a conflict."""
+    result = make_result()
+    blobs, (name,) = blobs_of([result])
+
+    class Contended(MemoryDocuments):
+        conflicts = 0
+
+        def replace(self, container: Container, body: Json, *, etag: str) -> str:
+            if container == DETECTIONS and self.conflicts:
+                self.conflicts -= 1
+                raise ConflictError("somebody else was first")
+            return super().replace(container, body, etag=etag)
+
+    documents = Contended()
+    record(name, blobs, documents)
+    documents.conflicts = 2
+    body = say(documents, result, "yes")
+    assert body is not None
+    assert documents.get(DETECTIONS, LAB.id, result.detection_id).body == body  # type: ignore[union-attr]  # it is there
+
+    documents.conflicts = 1000
+    with pytest.raises(ConflictError, match="try again"):
+        say(documents, result, "no")
+
+
+def test_verdicts_written_by_other_tools_reach_subscribers_too() -> None:
+    """A yes that OrcaHello's own tools wrote into the store is planned by the sweep, once, if it is not too old."""
+    results = [make_result(), make_result(NOON - timedelta(days=3))]
+    blobs, names = blobs_of(results)
+    documents, clock = MemoryDocuments(), Clock()
+    for name, result in zip(names, results, strict=True):
+        record(name, blobs, documents)
+        stored = documents.get(DETECTIONS, LAB.id, result.detection_id)
+        assert stored is not None
+        documents.replace(DETECTIONS, {**stored.body, "reviewed": True, "SRKWFound": "yes"}, etag=stored.etag)
+
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 2
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 0
+    assert {s.body["detection_id"] for s in documents.query(OUTBOX, partition="subs")} == {results[0].detection_id}
+    assert plan_confirmed(documents, CHANNELS[:1], policy=POLICY, now=clock) == 0
+
+
+def test_the_stage_works_on_the_stores_of_a_station(tmp_path: Path) -> None:
+    """On SQLite and a folder: recorded, confirmed, told, repeated without a difference."""
+    clock = Clock()
+    result = make_result()
+    sender = RecordingSender()
+    blobs = FolderBlobs(tmp_path / "blobs", min_free_bytes=0)
+    _, (name,) = blobs_of([result])
+    blobs.put(name, result.model_dump_json().encode())
+    with Database(tmp_path / "haro.db") as database:
+        documents = SqliteDocuments(database, CONTAINERS, now=clock)
+        for _ in range(2):
+            record(name, blobs, documents, clock)
+            say(documents, result, "yes", clock)
+            plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock)
+            deliver_due(documents, CHANNELS, sender, policy=POLICY, now=clock)
+            clock.advance(3600)
+        states = {stored.body["state"] for stored in documents.query(OUTBOX) if stored.body["id"] != "lease"}
+
+    assert sorted(channel.id for channel, _ in sender.sent) == ["mods", "night", "orcasite", "subs"]
+    assert states == {"sent"}
+    assert datetime.fromisoformat(sender.sent[0][1].detections[0]["haro"]["start_utc"]) == NOON
