@@ -92,8 +92,8 @@ def hissing(samples: Samples, rng: np.random.Generator) -> Samples:
 def gated(samples: Samples, rng: np.random.Generator) -> Samples:
     """The holes that lossy codecs and denoisers leave: weak cells of the spectrogram are turned down by 15 to 60 dB.
 
-    A cell is weak when it lies below a random quantile (20-80 %) of its own frequency's power over time; all frequencies
-    are treated so, or those above some 0.5-2.5 kHz (at 20 kHz).
+    A cell is weak when it lies below a random quantile (20-80 %) of its own frequency's power over time. All
+    frequencies are treated so, or those above some 0.5-2.5 kHz (at 20 kHz).
     """
     size = min(512, samples.size // 2 * 2)
     frequency, _, spectra = signal.stft(samples, nperseg=size)

@@ -1,6 +1,6 @@
 """Leave whole sources out: `python -m model.crossvalidate --data ../shared/audio/training --out build/model`.
 
-Calls and other sounds come from different recorders, so that a random split would mean nothing. Each fold trains without
+Calls and other sounds come from different recorders, so a random split would mean nothing. Each fold trains without
 one source of calls and without the sources of other sounds it is judged against. The scores of all folds, each of a
 model that has never heard the recorder, also calibrate the model that is shipped.
 """

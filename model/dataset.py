@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
+from shared.scoring.audio import mono, read_blocks
 from shared.scoring.frontend import resample
 
 Samples = NDArray[np.float32]
@@ -56,6 +56,9 @@ ALWAYS_TRAINED = frozenset({"Ford archive tapes", "Ford-Osborne tape", "Bigg's (
 
 `model.evaluate` leaves each of the calls' out in turn instead.
 """
+
+LONGEST_S = 3600.0
+"""No single recording to train on is longer."""
 
 SALT = "haro-26"
 """Chosen, before any training, so that each kind of sound has groups on every side."""
@@ -149,9 +152,10 @@ def in_split(clips: Iterable[Clip], *splits: Split) -> tuple[Clip, ...]:
 
 
 def read_samples(path: Path) -> Samples:
-    """The recording as mono at `SAMPLE_RATE_HZ`, resampled as Haro resamples when it listens."""
-    samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    return resample(samples.mean(axis=1, dtype=np.float32), int(rate_hz), SAMPLE_RATE_HZ)
+    """The recording as mono at `SAMPLE_RATE_HZ`, decoded, mixed and resampled as Haro does when it listens."""
+    (whole,) = read_blocks(path, block_s=LONGEST_S, overlap_s=0)
+    samples, _ = mono(whole.waveform)
+    return resample(samples, whole.waveform.sample_rate_hz, SAMPLE_RATE_HZ)
 
 
 @dataclass

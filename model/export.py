@@ -31,8 +31,8 @@ METADATA = ModelMetadata(
     front_end=FRONT_END,
     decision=MeanTopK(k=2, threshold=0.6),
     training_data=(
-        "Killer whale calls (Southern Residents, Bigg's, Watkins tapes), other whales, dolphins, seals, ships and ambient "
-        "sound from public repositories, and synthetic sounds; every source is named in model/MODEL_CARD.md"
+        "Killer whale calls (Southern Residents, Bigg's, Watkins tapes), other whales, dolphins, seals, ships and "
+        "ambient sound from public repositories, and synthetic sounds; every source is named in model/MODEL_CARD.md"
     ),
     licence=(
         "CC BY-NC-SA 4.0 for the weights: the strictest stated licence among the recordings; some sources state none "

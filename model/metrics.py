@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,20 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with the bounds of its 95 % confidence interval."""
+    """An estimate with the bounds of its 95 % confidence interval.
+
+    `by_recording` says whether whole recordings were resampled; where it is false the interval is too narrow.
+    """
 
     value: float
     low: float
     high: float
+    by_recording: bool
 
-    def to_json(self) -> dict[str, float]:
-        """Rounded to three decimals, as the model card prints them."""
-        return {"value": round(self.value, 3), "low": round(self.low, 3), "high": round(self.high, 3)}
+    def to_json(self) -> dict[str, Any]:
+        """Rounded to three decimals."""
+        rounded = {"value": round(self.value, 3), "low": round(self.low, 3), "high": round(self.high, 3)}
+        return rounded | {"by_recording": self.by_recording}
 
 
 def auroc(scores: Values, is_call: NDArray[np.bool_]) -> float:
@@ -64,22 +70,29 @@ def interval(
 ) -> Interval:
     """The metric with its percentile bootstrap interval over whole groups (Efron and Tibshirani 1993).
 
-    Calls and other sounds keep their number of groups in each resample, for without either no metric exists. Where a
-    class has fewer than three groups its clips are drawn one by one, which makes the interval too narrow: say so.
+    Calls and other sounds are resampled apart, for without either no metric exists. Where most of a class is one group
+    its clips are drawn one by one, and the interval says so.
     """
     rng = np.random.default_rng(seed)
     names = np.asarray(groups)
-    blocks = [_blocks(names, np.flatnonzero(is_call == side)) for side in (True, False)]
+    classes = [np.flatnonzero(is_call == side) for side in (True, False) if (is_call == side).any()]
+    whole = [_by_recording(names[rows]) for rows in classes]
+    blocks = [_blocks(names, rows) if by else list(rows[:, None]) for rows, by in zip(classes, whole, strict=True)]
     drawn = []
     for _ in range(RESAMPLES):
-        chosen = [side[pick] for side in blocks if side for pick in rng.integers(len(side), size=len(side))]
+        chosen = [side[pick] for side in blocks for pick in rng.integers(len(side), size=len(side))]
         rows = np.concatenate(chosen)
         drawn.append(metric(scores[rows], is_call[rows]))
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(metric(scores, is_call), float(low), float(high))
+    return Interval(metric(scores, is_call), float(low), float(high), all(whole))
+
+
+def _by_recording(names: NDArray[np.str_]) -> bool:
+    """Whether no single group holds half or more of the clips."""
+    _, sizes = np.unique(names, return_counts=True)
+    return bool(2 * sizes.max() < names.size)
 
 
 def _blocks(names: NDArray[np.str_], rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """The rows of each group, or each row alone where there are fewer than three groups."""
-    groups = [rows[names[rows] == name] for name in np.unique(names[rows])]
-    return groups if len(groups) >= 3 else [rows[index : index + 1] for index in range(rows.size)]
+    """The rows of each group."""
+    return [rows[names[rows] == name] for name in np.unique(names[rows])]

@@ -51,7 +51,7 @@ def _left_out(axes: Axes, sources: Mapping[str, Any]) -> None:
 
 
 def _test_split(axes: Axes, scores: Mapping[str, list[float]], threshold: float) -> None:
-    edges = np.linspace(0, 1, 21)
+    edges = np.linspace(0, 1, 21).tolist()
     for side, colour in (("other", OTHER), ("call", CALL)):
         weights = np.full(len(scores[side]), 100 / max(len(scores[side]), 1))
         axes.hist(scores[side], edges, weights=weights, color=colour, alpha=0.65, label=f"{side} ({len(scores[side])})")

@@ -28,6 +28,7 @@ from shared.ingest.enqueue import Backoff, PollReport, enqueue_new_batches
 from shared.ingest.hls import HttpStreams
 from shared.recording.channels import AppriseSender, Channel, SenderByScheme
 from shared.recording.detections import Verdict
+from shared.recording.lease import end_lease
 from shared.recording.notify import NoticePolicy
 from shared.recording.orcasite import OrcasiteSender
 from shared.recording.outbox import Delivered, deliver_due
@@ -79,13 +80,6 @@ class Storage:
     documents: SqliteDocuments
     blobs: FolderBlobs
 
-    def take_over(self) -> None:
-        """Take up what an earlier process left unfinished. Only for who holds the station's lock."""
-        for queue in (self.batches, self.results):
-            queue.release_all()
-        self.blobs.remove_temporary_files()
-
-
 class House:
     """The stages of this process, each with its collaborators in place."""
 
@@ -132,6 +126,14 @@ class House:
     @cached_property
     def _sender(self) -> SenderByScheme:
         return SenderByScheme(AppriseSender(), {"orcasite": OrcasiteSender(self._by_id)})
+
+    def take_over(self) -> None:
+        """Take up what an earlier process left unfinished. Only for who holds the station's lock."""
+        self.storage.batches.release_all()
+        self.storage.results.release_all()
+        self.storage.blobs.remove_temporary_files()
+        for channel in self.channels:
+            end_lease(self.storage.documents, channel.id)
 
     def poll(self) -> list[PollReport]:
         """The first stage, for every hydrophone."""
@@ -270,8 +272,9 @@ def open_house(
                 blobs=FolderBlobs(settings.data, min_free_bytes=int(settings.min_free_gb * _GB)),
             )
             with _station_lock(settings.data) if exclusive else nullcontext():
+                house = House(settings, listened_to, storage, http, now)
                 if exclusive:
-                    storage.take_over()
-                yield House(settings, listened_to, storage, http, now)
+                    house.take_over()
+                yield house
     finally:
         http.close()

@@ -120,27 +120,23 @@ def start_of(playlist: Playlist, index: int) -> datetime:
     return nearest.start_utc - timedelta(seconds=(nearest.index - index) * mean_s)
 
 
-def first_contact(hydrophone_id: str, playlist: Playlist, *, now: datetime, rules: Rules) -> Cursor:
+def first_contact(
+    hydrophone_id: str, playlist: Playlist, *, now: datetime, rules: Rules, has_earlier: bool = False
+) -> Cursor:
     """Where to begin at a stream never heard before: at its start if that is near, else at the newest whole batch.
 
-    The last `first_contact_s` before that become a backfill; what is older still is a gap, so that coverage is told.
+    The last `first_contact_s` of published audio before that become a backfill, reaching into earlier folders where
+    there are any (`has_earlier`). What this folder holds before that is a gap, so that coverage is told.
     """
     first = playlist.segments[0].index if playlist.segments else 0
-    begin = Cursor(
-        hydrophone_id=hydrophone_id,
-        epoch=playlist.epoch,
-        next_index=first,
-        next_start_utc=playlist.start_utc,
-        seen_index=playlist.last_index,
-        seen_utc=now,
-    )
-    if _unread_s(playlist, first) <= rules.far_behind_s:
-        return begin
-    present = _present_index(playlist)
-    reach = start_of(playlist, present) - timedelta(seconds=rules.first_contact_s)
-    taken = next((s.index for s in playlist.segments if s.start_utc >= reach), present)
+    near = _unread_s(playlist, first) <= rules.far_behind_s
+    present = first if near else _present_index(playlist)
+    newest_utc = playlist.segments[-1].end_utc if playlist.segments else playlist.start_utc
+    reach = newest_utc - timedelta(seconds=rules.first_contact_s)
+    taken = next((s.index for s in playlist.segments if s.end_utc > reach and s.index < present), present)
     taken = max(first, taken // BATCH_SEGMENTS * BATCH_SEGMENTS)
     gaps: tuple[Gap, ...] = ()
+    backfills = _stretch(hydrophone_id, playlist, taken, present)
     if taken > first:
         gaps = (
             Gap(
@@ -154,13 +150,17 @@ def first_contact(hydrophone_id: str, playlist: Playlist, *, now: datetime, rule
                 detail="published before Haro first listened here; `haro backfill` can still score it",
             ),
         )
-    return begin.model_copy(
-        update={
-            "next_index": present,
-            "next_start_utc": start_of(playlist, present),
-            "pending_gaps": gaps,
-            "pending_backfills": tuple(_stretch(hydrophone_id, playlist, taken, present)),
-        }
+    elif has_earlier and reach < playlist.start_utc:
+        backfills.append(_range(hydrophone_id, reach, playlist.start_utc))
+    return Cursor(
+        hydrophone_id=hydrophone_id,
+        epoch=playlist.epoch,
+        next_index=present,
+        next_start_utc=start_of(playlist, present),
+        seen_index=playlist.last_index,
+        seen_utc=now,
+        pending_gaps=gaps,
+        pending_backfills=tuple(backfills),
     )
 
 
@@ -232,15 +232,7 @@ def next_folder(
             )
         )
     if missed:
-        backfills.append(
-            Backfill(
-                id=f"behind:{cursor.hydrophone_id}:{missed[0]}-{epoch}",
-                hydrophone_id=cursor.hydrophone_id,
-                start_utc=ends,
-                end_utc=begins,
-                reason="behind",
-            )
-        )
+        backfills.append(_range(cursor.hydrophone_id, ends, begins))
     return cursor.model_copy(
         update={
             "epoch": epoch,
@@ -267,6 +259,16 @@ def _rest_of_folder(cursor: Cursor, *, until_utc: datetime) -> Backfill:
         epoch=cursor.epoch,
         first_index=cursor.next_index,
         at_index=cursor.next_index,
+    )
+
+
+def _range(hydrophone_id: str, start_utc: datetime, end_utc: datetime) -> Backfill:
+    return Backfill(
+        id=f"behind:{hydrophone_id}:{start_utc:%Y%m%dt%H%M%S}-{end_utc:%Y%m%dt%H%M%S}",
+        hydrophone_id=hydrophone_id,
+        start_utc=start_utc,
+        end_utc=end_utc,
+        reason="behind",
     )
 
 

@@ -18,6 +18,7 @@ from shared.storage.ports import DocumentStore, MessageQueue
 
 _MAX_MOVES = 6  # first contact, the rest of the old folder, the new one; the next poll takes up what is left
 _PARALLEL = 32
+_LOOK_BACK_S = 30 * 86_400  # longer than any node keeps a folder
 
 PollState = Literal["listening", "waiting", "stalled", "ended", "unreachable", "postponed"]
 
@@ -116,7 +117,9 @@ def _poll(
                 ledger.move(next_folder(cursor, latest, now=now(), reason="unread"))
             continue
         if cursor is None:
-            ledger.begin(first_contact(hydrophone.id, playlist, now=now(), rules=rules))
+            earlier = _folders_between(hydrophone, streams, latest - _LOOK_BACK_S, latest)
+            start = first_contact(hydrophone.id, playlist, now=now(), rules=rules, has_earlier=bool(earlier))
+            ledger.begin(start)
             continue
         cursor = ledger.move(advance(cursor, playlist, now=now(), ended=over, rules=rules))
         if over:

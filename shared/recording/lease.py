@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from shared.documents import OUTBOX, ChannelLease
 from shared.errors import ConflictError
@@ -58,3 +58,8 @@ class Lease:
         if stored is None or ChannelLease.model_validate(stored.body).until_utc > self._now():
             return None
         return stored.etag
+
+
+def end_lease(documents: DocumentStore, channel_id: str) -> None:
+    """End a channel's lease, for whoever knows that its holder is dead."""
+    documents.delete(OUTBOX, channel_id, ChannelLease(channel_id=channel_id, until_utc=datetime.now(UTC)).id)

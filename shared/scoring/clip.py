@@ -47,9 +47,10 @@ def score_clip(runs: Sequence[Run], log_mel: LogMel, detector: Detector) -> Clip
     """Score the runs of one clip.
 
     Windows start at whole multiples of the hop from the clip's start. None spans two runs, so none touches a gap. A
-    clip without a single whole window has one short window, of the longest run; one with less sound than
-    `LogMel.min_samples` has none. Each run is resampled once, as a whole, and peak normalisation (where the model
-    asks for it) is by the loudest sample of all runs. Raises AudioError for samples that are no numbers.
+    clip without a whole window on that grid has one window, from the start of its longest run and as long as there is
+    sound; one with less sound than `LogMel.min_samples` has none. Each run is resampled once, as a whole, and peak
+    normalisation (where the model asks for it) is by the loudest sample of all runs. Raises AudioError for samples
+    that are no numbers.
     """
     began = perf_counter()
     params = log_mel.params

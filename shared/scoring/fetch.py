@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -11,7 +11,8 @@ from typing import Protocol
 from shared.documents import GapReason, Segment
 from shared.errors import StreamError, StreamNotFound, StreamUnreachable
 
-_AT_ONCE = 6
+# One pool for the process: its threads keep their connections from batch to batch.
+_pool = ThreadPoolExecutor(max_workers=6, thread_name_prefix="fetch")
 
 
 class SegmentSource(Protocol):
@@ -57,8 +58,9 @@ def fetch_segments(
         StreamNotFound: a segment is not there yet but may come: try the batch again later.
         StreamUnreachable: a server does not answer: the same.
     """
-    with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="fetch") as pool:
-        return tuple(pool.map(lambda segment: _fetch(segment, source, policy, now), segments))
+    fetches = [_pool.submit(_fetch, segment, source, policy, now) for segment in segments]
+    wait(fetches)  # so that none goes on behind the back of whoever tries the batch again
+    return tuple(fetch.result() for fetch in fetches)
 
 
 def _fetch(segment: Segment, source: SegmentSource, policy: FetchPolicy, now: datetime) -> Fetched:

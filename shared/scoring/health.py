@@ -92,7 +92,7 @@ def _power(mix: NDArray[np.float32], rate: int) -> _Power:
     in_band = (frequencies >= _CALL_BAND_HZ[0]) & (frequencies < _CALL_BAND_HZ[1])
     call_hum = float(lines[in_band].sum())
     return _Power(
-        total=float(spectrum.sum()),
+        total=float(mix.var(dtype=np.float64)),
         hum=float(lines.sum()),
         call_sound=float(spectrum[in_band].sum()) - call_hum,
         call_hum=call_hum,
@@ -100,11 +100,12 @@ def _power(mix: NDArray[np.float32], rate: int) -> _Power:
 
 
 def _line_power(spectrum: _Spectrum, frequencies: _Spectrum, mains_hz: float) -> _Spectrum:
-    """The part of each spectral bin that belongs to a line at a multiple of `mains_hz`."""
+    """The part of each spectral bin that belongs to a line at a multiple of `mains_hz`, up to the call band's top."""
     order = np.maximum(np.rint(frequencies / mains_hz), 1).astype(int)
     off_line = np.abs(frequencies - order * mains_hz) > _LINE_HALF_WIDTH_HZ
     floor = np.full_like(spectrum, np.inf)
-    edges = np.searchsorted(order, np.arange(1, order[-1] + 2))
+    harmonics = min(int(order[-1]), int(_CALL_BAND_HZ[1] / mains_hz))
+    edges = np.searchsorted(order, np.arange(1, harmonics + 2))
     for first, end in pairwise(edges):
         beside = spectrum[first:end][off_line[first:end]]
         if beside.size:

@@ -21,6 +21,9 @@ from shared.scoring.audio import AudioLimits, Run, Samples, Waveform, check_form
 # nodes agree within 2 ms; what a restarted encoder writes is off by seconds or days.
 JOIN_TOLERANCE_S = 0.1
 
+# MPEG-TS counts time in 33 bits of 90 kHz ticks, so that it begins anew every 26.5 hours.
+_PTS_CYCLE_S = 2**33 / 90_000
+
 # How much shorter than its EXTINF a segment may be. Where EXTINF is a whole number it may have been rounded (RFC 8216,
 # 4.3.2.1), which is another half second.
 SHORTFALL_S, ROUNDING_S = 0.25, 0.5
@@ -162,7 +165,7 @@ def _continuous(segments: Iterable[_Segment]) -> list[list[_Segment]]:
             before is not None
             and before.part.index + 1 == segment.part.index
             and before.format == segment.format
-            and abs(segment.first_pts_s - end_pts_s) <= JOIN_TOLERANCE_S
+            and _apart_s(segment.first_pts_s, end_pts_s) <= JOIN_TOLERANCE_S
         ):
             groups[-1].append(segment)
             end_pts_s += segment.sound_s
@@ -170,6 +173,12 @@ def _continuous(segments: Iterable[_Segment]) -> list[list[_Segment]]:
             groups.append([segment])
             end_pts_s = segment.first_pts_s + segment.sound_s
     return groups
+
+
+def _apart_s(one_s: float, other_s: float) -> float:
+    """How far apart two container times are, on the clock that begins anew."""
+    forward_s = (one_s - other_s) % _PTS_CYCLE_S
+    return min(forward_s, _PTS_CYCLE_S - forward_s)
 
 
 def _decode_group(group: list[_Segment], failures: dict[int, str]) -> list[Run]:

@@ -32,7 +32,7 @@ WIDTH_PX, HEIGHT_PX, _DPI = 1280, 480, 100
 
 # Where things stand, in pixels from the left and bottom.
 _LEFT, _BOTTOM, _PLOT_WIDTH, _PLOT_HEIGHT = 72, 52, 1120, 360
-_STRIP_HEIGHT, _STRIP_GAP, _COLOUR_BAR_WIDTH = 16, 4, 12
+_STRIP_HEIGHT, _STRIP_GAP, _COLOUR_BAR_WIDTH, _LABEL_WIDTH = 16, 4, 12, 30
 
 _MAX_HZ = 10_000.0
 _TICKS_HZ = (200, 500, 1000, 1500, 2000, 3000, 4000, 5000, 6000, 8000, 10_000)
@@ -195,8 +195,9 @@ def _mark_positives(figure: Figure, axes: Axes, positives: Sequence[WindowScore]
     strip.spines[:].set_visible(False)
     for at in merged(positives):
         strip.axvspan(at.start_s, at.end_s, color=_MARK, linewidth=0)
-        label = strip.text((at.start_s + at.end_s) / 2, 0.46, f"{at.score:.2f}", color="white", weight="bold")
-        label.set(fontsize=8.5, ha="center", va="center", clip_on=True)
+        if (at.end_s - at.start_s) / duration_s * _PLOT_WIDTH >= _LABEL_WIDTH:
+            label = strip.text((at.start_s + at.end_s) / 2, 0.46, f"{at.score:.2f}", color="white", weight="bold")
+            label.set(fontsize=8.5, ha="center", va="center")
         for edge_s in (at.start_s, at.end_s):
             axes.axvline(edge_s, color=_MARK, linewidth=1.2, dashes=(4, 3), zorder=3)
 

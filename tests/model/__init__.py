@@ -1,1 +1,1 @@
-"""Tests of one room."""
+"""Tests of the model: its data, its training, and the file that is shipped."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -64,10 +65,10 @@ def video_only() -> bytes:
     return file.getvalue()
 
 
-def _aac_packets(samples: NDArray[np.float32], rate_hz: int) -> list[av.Packet]:
+def _aac_packets(samples: NDArray[np.float32], rate_hz: int) -> list[Any]:
     encoder = av.AudioCodecContext.create("aac", "w")
     encoder.sample_rate, encoder.layout, encoder.format = rate_hz, _layout(samples.shape[0]), "fltp"
-    packets: list[av.Packet] = []
+    packets: list[Any] = []
     for at in range(0, samples.shape[1], FRAME):
         piece = np.ascontiguousarray(samples[:, at : at + FRAME])
         frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout=_layout(samples.shape[0]))
@@ -77,7 +78,7 @@ def _aac_packets(samples: NDArray[np.float32], rate_hz: int) -> list[av.Packet]:
     return packets
 
 
-def _mpegts(packets: list[av.Packet], channels: int, rate_hz: int, from_s: float) -> bytes:
+def _mpegts(packets: list[Any], channels: int, rate_hz: int, from_s: float) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts", options={"avoid_negative_ts": "disabled"}) as container:
         out = container.add_stream("aac", rate=rate_hz, layout=_layout(channels))

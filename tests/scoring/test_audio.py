@@ -6,6 +6,7 @@ import io
 import wave
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -32,7 +33,7 @@ def encoded(samples: NDArray[np.float32], *, form: str, codec: str, sample_forma
     file = io.BytesIO()
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[samples.shape[0]]
     with av.open(file, "w", format=form) as container:
-        out = container.add_stream(codec, rate=rate, layout=layout)
+        out = cast("av.AudioStream", container.add_stream(codec, rate=rate, layout=layout))
         out.codec_context.format = sample_format
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=layout)
         frame.sample_rate = rate
@@ -217,9 +218,9 @@ def test_what_is_no_recording_is_said_clearly(tmp_path: Path) -> None:
         tmp_path: "is a folder",
         write(tmp_path / "empty.wav", b""): "is empty",
         write(tmp_path / "notes.txt", b"heard them at noon\n" * 100): "audio",
-        write(tmp_path / "garbage.flac", np.random.default_rng(0).bytes(4000)): "cannot be read as audio",
+        write(tmp_path / "garbage.flac", np.random.default_rng(0).bytes(4000)): "It is damaged",
         write(tmp_path / "film.ts", video_only()): "no audio stream",
-        write(tmp_path / "cut.wav", wav_header_only): "no sound",
+        write(tmp_path / "cut.wav", wav_header_only): "It is damaged",
     }
 
     said = {path: error_of(path) for path in complaints}

@@ -17,14 +17,15 @@ DURATION_S = 10
 
 def noise(level_dbfs: float, *, seed: int = 0) -> NDArray[np.float32]:
     """White noise of an RMS level."""
-    return (np.random.default_rng(seed).standard_normal(RATE * DURATION_S) * 10 ** (level_dbfs / 20)).astype(np.float32)
+    white = np.random.default_rng(seed).standard_normal(RATE * DURATION_S)
+    return np.asarray(white * 10 ** (level_dbfs / 20), np.float32)
 
 
 def hum(level_dbfs: float, mains_hz: float, *, harmonics: int = 9) -> NDArray[np.float32]:
     """Mains hum whose n-th odd harmonic is 1/n as strong as the line itself."""
     at_s = np.arange(RATE * DURATION_S) / RATE
     sines = sum(np.sin(2 * np.pi * mains_hz * n * at_s) / n for n in range(1, 2 * harmonics, 2))
-    return (np.asarray(sines) * np.sqrt(2) * 10 ** (level_dbfs / 20)).astype(np.float32)
+    return np.asarray(np.asarray(sines) * np.sqrt(2) * 10 ** (level_dbfs / 20), np.float32)
 
 
 def state(*channels: NDArray[np.float32]) -> str:
@@ -101,6 +102,16 @@ def test_electronics_alone_are_silent(level_dbfs: float) -> None:
 
     assert health.state == "silent"
     assert health.level_dbfs == pytest.approx(level_dbfs, abs=0.1)
+
+
+def test_the_level_is_the_root_mean_square_of_all_samples() -> None:
+    """A short bang counts for what it is, wherever it falls; DC counts for nothing."""
+    clip = noise(-40)
+    clip[RATE : RATE + 480] += noise(-3)[:480]
+
+    health = assess(Waveform(clip[np.newaxis] + np.float32(0.2), RATE))
+
+    assert health.level_dbfs == pytest.approx(20 * np.log10(clip.std()), abs=0.01)
 
 
 def test_digital_silence_has_a_level() -> None:

@@ -38,7 +38,7 @@ def decode(data: list[bytes | None], *, duration_s: float = SEGMENT_S) -> Decode
 
 def player(data: bytes) -> NDArray[np.float32]:
     """What a player makes of the bytes: PyAV's own words, nothing of Haro's."""
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         return np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
 
 
@@ -129,7 +129,7 @@ def damaged_segments() -> dict[str, bytes]:
 def stream_of_frames(count: int) -> bytes:
     """A segment of `count` AAC frames, in the place of the second of `three`."""
     sound = three()[1]
-    with av.open(io.BytesIO(sound)) as container:
+    with av.open(io.BytesIO(sound), "r") as container:
         packets = [packet for packet in container.demux(audio=0) if packet.size][:count]
         file = io.BytesIO()
         with av.open(file, "w", format="mpegts") as out:
@@ -206,6 +206,18 @@ def test_time_that_happens_to_go_on_after_a_hole_does_not_close_it() -> None:
     assert [run.start_s for run in clip.runs] == [0.0, 2 * SEGMENT_S]
 
 
+@pytest.mark.parametrize("place", ["between", "within"])
+def test_the_clock_that_begins_anew_parts_nothing(place: str) -> None:
+    """MPEG-TS time overflows after 26.5 hours, between two segments or within one: the sound still goes on."""
+    overflow_s = 2**33 / 90_000 - 0.936
+    inside_s = 0.0 if place == "between" else SEGMENT_S / 2
+
+    clip = decode(list(stream(3, from_s=overflow_s - SEGMENT_S - inside_s)))
+
+    assert clip.failures == ()
+    assert [run.start_s for run in clip.runs] == [0.0]
+
+
 def test_a_rounded_extinf_is_no_shortfall() -> None:
     """Old playlists give whole seconds: 3.008 s of sound under a promise of 3 s, or 2.6 s under 3 s, are sound."""
     with_rounding = decode([stream_of_frames(41)], duration_s=3.0)
@@ -238,7 +250,7 @@ def test_samples_out_of_all_bounds_are_damage() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.sampled_from(["good", "other", "absent", "garbage", "half"]), min_size=1, max_size=6))
 def test_every_segment_is_accounted_for_once(states: list[str]) -> None:
-    """Whatever a batch holds, each segment with bytes is decoded or a failure, and runs lie in order in their places."""
+    """Whatever a batch holds, each segment with bytes is decoded or a failure, and runs lie in their places."""
     consecutive, elsewhere = long_streams()
     data: list[bytes | None] = []
     for i, state in enumerate(states):
