@@ -16,13 +16,12 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
-from model.crossvalidate import metrics_of
 from model.dataset import Clip, Sounds, in_split, read_labels
 from model.examples import FRONT_END
 from model.metrics import interval, share_detected
 from model.minutes import QUIET_KINDS, call_minute, quiet_minute
 from model.plots import draw
-from model.scoring import Unit, confidences, features_of, units_of
+from model.scoring import Unit, confidences, features_of, metrics_of, units_of
 from shared.scoring.decision import decide
 from shared.scoring.detector import Detector
 from shared.scoring.frontend import LogMel

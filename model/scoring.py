@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.dataset import SAMPLE_RATE_HZ, Clip, Samples, Sounds
 from model.examples import FRONT_END
+from model.metrics import auroc, average_precision, interval, recall_at
 from shared.scoring.decision import mean_top_k
 from shared.scoring.frontend import LogMel
 
 Features = NDArray[np.float32]
 WindowScores = Callable[[Features], NDArray[np.float32]]
+
+METRICS = MappingProxyType(
+    {
+        "auroc": auroc,
+        "auprc": average_precision,
+        "recall_at_fpr_01": recall_at(0.01),
+        "recall_at_fpr_05": recall_at(0.05),
+        "recall_at_fpr_10": recall_at(0.10),
+    }
+)
 
 PIECE_S = 10.0
 """Long recordings without calls are judged in pieces of this length: else one of five minutes would count as one."""
@@ -56,6 +69,19 @@ def confidences(features: Sequence[Features], window_scores: WindowScores, *, k:
     sizes = np.cumsum([len(windows) for windows in features])[:-1]
     scores = np.concatenate([window_scores(windows) for windows in _batches(np.concatenate(features))])
     return np.array([mean_top_k(part, k).confidence for part in np.split(scores, sizes)])
+
+
+def metrics_of(scores: NDArray[np.float64], units: Sequence[Unit]) -> dict[str, Any]:
+    """Every metric with its interval, and how much it rests on."""
+    is_call = np.array([unit.clip.is_call for unit in units])
+    groups = [unit.group for unit in units]
+    count = {
+        "calls": int(is_call.sum()),
+        "call_groups": len({unit.group for unit in units if unit.clip.is_call}),
+        "others": int((~is_call).sum()),
+        "other_groups": len({unit.group for unit in units if not unit.clip.is_call}),
+    }
+    return count | {name: interval(metric, scores, is_call, groups).to_json() for name, metric in METRICS.items()}
 
 
 def _batches(windows: Features, size: int = 256) -> Iterable[Features]:

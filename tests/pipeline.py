@@ -95,7 +95,7 @@ class Leftovers:
         return [ClipResult.parse(data, source=name) for name, data in self.blobs.items() if name.startswith("results/")]
 
     def accounted(self) -> Counter[tuple[str, int, int]]:
-        """(hydrophone, epoch, index) of every segment, once for each result that scored it and each gap that names it."""
+        """(hydrophone, epoch, index) of every segment, once for each result with it and each gap that names it."""
         seen: Counter[tuple[str, int, int]] = Counter()
         for result in self.results:
             where = result.provenance

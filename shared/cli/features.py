@@ -9,12 +9,12 @@ import numpy as np
 import typer
 
 from shared.errors import AudioError
-from shared.scoring.audio import mono, read_blocks
+from shared.scoring.audio import Waveform, mono, read_blocks
 from shared.scoring.detector import Detector
 from shared.scoring.frontend import ORCAHELLO_2S, LogMel, peak_normalize, resample
 from shared.scoring.model_file import FrontEnd
 
-_WHOLE_S = 7 * 86_400.0
+_BLOCK_S = 60.0
 
 
 def features(
@@ -37,9 +37,10 @@ def features(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     log_mel = LogMel(params)
-    (block,) = read_blocks(file, block_s=_WHOLE_S, overlap_s=0.0)
-    samples, _ = mono(block.waveform)
-    samples = resample(samples, block.waveform.sample_rate_hz, params.sample_rate_hz)
+    blocks = [block.waveform for block in read_blocks(file, block_s=_BLOCK_S, overlap_s=0.0)]
+    rate_hz = blocks[0].sample_rate_hz
+    samples, _ = mono(Waveform(np.concatenate([block.samples for block in blocks], axis=1), rate_hz))
+    samples = resample(samples, rate_hz, params.sample_rate_hz)
     if params.peak_normalize:
         samples = peak_normalize(samples)
     try:

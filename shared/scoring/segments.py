@@ -204,24 +204,28 @@ def _decode_group(group: list[_Segment], failures: dict[int, str]) -> list[Run]:
 
 def _decode(group: Sequence[_Segment]) -> Waveform:
     """One pass over the joined bytes. Raises AudioError when a packet is damaged or sound is lacking."""
-    _, channels, rate = group[0].format
     promised_s = sum(segment.sound_s for segment in group)
-    room = round((promised_s + JOIN_TOLERANCE_S * len(group)) * rate)
-    samples: Samples = np.empty((channels, room), np.float32)
-    filled = 0
+    room_s = promised_s + JOIN_TOLERANCE_S * len(group)
+    samples: Samples = np.empty((0, 0), np.float32)
+    filled, rate = 0, 0
     with open_container(io.BytesIO(b"".join(segment.data for segment in group)), "is no audio container") as container:
         try:
             for frame in container.decode(audio=0):
                 waveform = frame_waveform(frame, "the segment")
+                if not rate:  # of the sound, not of the header: HE-AAC decodes to twice the rate its header gives
+                    rate = waveform.sample_rate_hz
+                    samples = np.empty((waveform.samples.shape[0], round(room_s * rate)), np.float32)
                 end = filled + waveform.samples.shape[1]
-                if waveform.samples.shape[0] != channels or waveform.sample_rate_hz != rate or end > room:
-                    raise AudioError("its packets decode to something else than its header says")
+                if (waveform.samples.shape[0], waveform.sample_rate_hz) != (samples.shape[0], rate):
+                    raise AudioError("changes its channels or sample rate in its midst")
+                if end > samples.shape[1]:
+                    raise AudioError(f"decodes to more than the {promised_s:.3f} s its packets promise")
                 samples[:, filled:end] = waveform.samples
                 filled = end
-        except av.FFmpegError as error:
-            raise AudioError(f"damaged after {filled / rate:.2f} s ({error.strerror})") from error
-    if filled / rate < promised_s - JOIN_TOLERANCE_S:
-        raise AudioError(f"only {filled / rate:.3f} s of {promised_s:.3f} s could be decoded")
+        except (av.FFmpegError, IndexError) as error:  # as in _probe
+            raise AudioError(f"damaged after {filled / max(rate, 1):.2f} s") from error
+    if not filled or filled / rate < promised_s - JOIN_TOLERANCE_S:
+        raise AudioError(f"only {filled / max(rate, 1):.3f} s of {promised_s:.3f} s could be decoded")
     sound = samples[:, :filled]
     if not (sound.max() <= _LOUDEST and sound.min() >= -_LOUDEST):  # also true of NaN
         raise AudioError(f"decodes to samples beyond {_LOUDEST:g} times full scale: damaged bits, no sound")

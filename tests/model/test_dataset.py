@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.crossvalidate import FOLDS
 from model.dataset import EXCLUDED, WHOLE_TEST_SOURCES, Clip, in_split, read_labels, split_of
+from model.folds import FOLDS
 
 COLUMNS = (
     *("file", "label", "species", "call_type", "site", "group"),

@@ -83,6 +83,7 @@ def test_masks_level_rows_to_their_mean() -> None:
     assert bool(((out == mel) | torch.isclose(out, mean)).all())
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch warns itself while it exports
 def test_training_learns_and_the_export_agrees(pool: Pool, tmp_path: Path) -> None:
     """A few epochs on a few examples lower the loss, and the exported file answers as the network does."""
     losses: list[float] = []

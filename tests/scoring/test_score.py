@@ -4,101 +4,28 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from shared.documents import ClipResult, Segment, SegmentBatch, result_blob_name
-from shared.errors import BlobNotFound, HaroError, StorageFullError, StreamNotFound, StreamUnreachable
+from shared.errors import HaroError, StorageFullError, StreamNotFound, StreamUnreachable
 from shared.scoring.audio import AudioLimits, read_blocks
-from shared.scoring.detector import Detector, Scores
-from shared.scoring.model_file import ModelMetadata, SmoothedCount
+from shared.scoring.detector import Detector
+from shared.scoring.model_file import SmoothedCount
 from shared.scoring.score import KeepPolicy, ScoredClip, score_batch
-from shared.storage.ports import BlobInfo
+from tests.scoring.fakes import FakeBlobs, FakeDetector, FakeSource
 from tests.scoring.streams import SEGMENT_S, stream
 from tests.scoring.tiny_model import tiny_metadata
 
 START_UTC = datetime(2026, 3, 20, 22, 35, 59, tzinfo=UTC)
 NOW_UTC = START_UTC + timedelta(hours=1)
-
-
-class FakeSource:
-    """A server with segments by number, which counts what it is asked for."""
-
-    def __init__(self, answers: Mapping[int, bytes | HaroError]) -> None:
-        self.answers = answers
-        self.asked: list[str] = []
-
-    def get(self, url: str, *, max_bytes: int) -> bytes:
-        """The answer for this address."""
-        self.asked.append(url)
-        answer = self.answers[int(url.rsplit("live", 1)[1].removesuffix(".ts"))]
-        if isinstance(answer, HaroError):
-            raise answer
-        return answer
-
-
-@dataclass
-class FakeBlobs:
-    """Blobs in memory, in order of writing; `full` are prefixes there is no room for."""
-
-    full: Sequence[str] = ()
-    blobs: dict[str, bytes] = field(default_factory=dict)
-
-    def put(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
-        """See `BlobStore.put`."""
-        if name.startswith(tuple(self.full)):
-            raise StorageFullError(f"{name}: no room left on the disk")
-        if not overwrite and name in self.blobs:
-            return False
-        self.blobs[name] = data
-        return True
-
-    def get(self, name: str) -> bytes:
-        """See `BlobStore.get`."""
-        if name not in self.blobs:
-            raise BlobNotFound(name)
-        return self.blobs[name]
-
-    def exists(self, name: str) -> bool:
-        """See `BlobStore.exists`."""
-        return name in self.blobs
-
-    def delete(self, name: str) -> bool:
-        """See `BlobStore.delete`."""
-        return self.blobs.pop(name, None) is not None
-
-    def list(self, prefix: str) -> Iterator[BlobInfo]:
-        """See `BlobStore.list`."""
-        for name in sorted(self.blobs):
-            if name.startswith(prefix):
-                yield BlobInfo(name, len(self.blobs[name]), NOW_UTC)
-
-    def uri(self, name: str) -> str:
-        """See `BlobStore.uri`."""
-        return f"memory:{name}"
-
-
-class FakeDetector:
-    """Gives the n-th window the n-th of its scores, and the last one to all others."""
-
-    def __init__(self, scores: Sequence[float] = (0.1,), metadata: ModelMetadata | None = None) -> None:
-        self.metadata = metadata or tiny_metadata()
-        self.scores = scores
-
-    def score(self, mel_input: NDArray[np.float32]) -> Scores:
-        """The scores in turn."""
-        given_scores = [self.scores[min(i, len(self.scores) - 1)] for i in range(len(mel_input))]
-        return Scores(np.array(given_scores, np.float32), np.zeros((len(mel_input), 4), np.float32))
 
 
 QUIET, CALLING = FakeDetector([0.1]), FakeDetector([0.1, 0.9, 0.8, 0.1])

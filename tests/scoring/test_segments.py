@@ -273,6 +273,20 @@ def test_every_segment_is_accounted_for_once(states: list[str]) -> None:
     assert set(starts_s) <= {i * SEGMENT_S for i in clip.decoded}
 
 
+@settings(max_examples=60, deadline=None)
+@given(bits=st.integers(1, 3_000), seed=st.integers(0, 2**32))
+def test_no_damage_reaches_the_neighbours(bits: int, seed: int) -> None:
+    """However the bits of a segment are turned, it is decoded or a failure, and those beside it keep their sound."""
+    first, second, third = three()
+
+    clip = decode([first, flipped(second, bits=bits, seed=seed), third])
+
+    assert {0, 2} <= set(clip.decoded)
+    assert sorted([*clip.decoded, *(failure.index for failure in clip.failures)]) == [0, 1, 2]
+    assert np.array_equal(clip.runs[0].waveform.samples[:, : SAMPLES - FRAME], player(first)[:, : SAMPLES - FRAME])
+    assert np.array_equal(clip.runs[-1].waveform.samples[:, FRAME - SAMPLES :], player(third)[:, FRAME:])
+
+
 @cache
 def long_streams() -> tuple[list[bytes], list[bytes]]:
     """Two streams of six segments whose times have nothing to do with each other."""
