@@ -80,6 +80,7 @@ class Storage:
     documents: SqliteDocuments
     blobs: FolderBlobs
 
+
 class House:
     """The stages of this process, each with its collaborators in place."""
 
@@ -168,7 +169,7 @@ class House:
             detector=self.detector,
             keep=KeepPolicy(clips=settings.keep_clips, clip_format=settings.clip_format),
             limits=AudioLimits(max_bytes=settings.max_clip_bytes, max_duration_s=settings.max_clip_s),
-            thresholds={h.id: h.threshold for h in self.hydrophones if h.threshold is not None},
+            hydrophones=self._by_id,
             now=self.now,
             last_try=last_try,
             late_s=settings.late_s,

@@ -17,7 +17,6 @@ from math import gcd
 import librosa
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 from scipy.sparse import csr_array
 
 from shared.errors import AudioError, ModelError
@@ -64,6 +63,8 @@ def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
     """
     if from_hz == to_hz or samples.shape[-1] == 0:
         return samples
+    from scipy.signal import resample_poly  # noqa: PLC0415 - a second to import, for those who score alone
+
     divisor = gcd(from_hz, to_hz)
     resampled = resample_poly(samples.astype(np.float64), to_hz // divisor, from_hz // divisor, axis=-1)
     return resampled.astype(np.float32)

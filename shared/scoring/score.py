@@ -14,6 +14,7 @@ from functools import lru_cache
 from time import perf_counter
 
 from shared.documents import ClipResult, Gap, Provenance, SegmentBatch, WindowScore, result_blob_name
+from shared.hydrophones import Hydrophone
 from shared.scoring.audio import AudioLimits
 from shared.scoring.clip import score_clip
 from shared.scoring.decision import decide, decision_spans_s
@@ -24,7 +25,6 @@ from shared.scoring.health import assess
 from shared.scoring.keep import KeepPolicy, keep_audio, keep_picture
 from shared.scoring.model_file import FrontEnd
 from shared.scoring.segments import DecodedClip, Part, decode_segments
-from shared.scoring.spectrogram import Caption, render
 from shared.storage.ports import BlobStore
 
 __all__ = ["KeepPolicy", "ScoredClip", "score_batch"]
@@ -47,7 +47,7 @@ def score_batch(
     detector: Detector,
     keep: KeepPolicy,
     limits: AudioLimits,
-    thresholds: Mapping[str, float],
+    hydrophones: Mapping[str, Hydrophone],
     now: Callable[[], datetime],
     last_try: bool,
     late_s: float = 120.0,
@@ -63,7 +63,7 @@ def score_batch(
         detector: the model, whose policy decides.
         keep: which audio is written.
         limits: the most bytes and seconds of one clip; a segment beyond them is a gap.
-        thresholds: per hydrophone, in place of the policy's own.
+        hydrophones: by id; a hydrophone's own threshold stands in place of the policy's.
         now: the clock, which says whether a segment that is not there may still come.
         last_try: whether what cannot be fetched now is given up, because the message will not come again.
         late_s: how long after its end a segment may still be uploaded.
@@ -83,9 +83,9 @@ def score_batch(
     steps.done("decode")
     health = assess(*(run.waveform for run in clip.runs))
     steps.done("health")
-    metadata = detector.metadata
+    metadata, site = detector.metadata, hydrophones.get(batch.hydrophone_id)
     scores = score_clip(clip.runs, _log_mel(metadata.front_end), detector)
-    decision = decide(metadata.decision, scores.scores, threshold=thresholds.get(batch.hydrophone_id))
+    decision = decide(metadata.decision, scores.scores, threshold=site.threshold if site else None)
     steps.done("score", scores.timings_s)
     duration_s = (batch.end_utc - batch.start_utc).total_seconds()
     audio_blob, no_audio_because = keep_audio(batch, clip.runs, detected=decision.detected, policy=keep, blobs=blobs)
@@ -96,7 +96,9 @@ def score_batch(
     decision_windows = _windows(spans_s, decision.values)
     image_blob, no_image_because = None, None
     if decision.detected:
-        caption = Caption(batch.hydrophone_id, batch.start_utc, decision.confidence)
+        from shared.scoring.spectrogram import Caption, render  # noqa: PLC0415 - half a second that few clips need
+
+        caption = Caption(site.name if site else batch.hydrophone_id, batch.start_utc, decision.confidence)
         positives = [decision_windows[index] for index in decision.positive_windows]
         png = render(clip.runs, duration_s=duration_s, caption=caption, positives=positives)
         image_blob, no_image_because = keep_picture(batch, png, blobs)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from shared.documents import ClipResult, Segment, SegmentBatch, result_blob_name
 from shared.errors import HaroError, StorageFullError, StreamNotFound, StreamUnreachable
+from shared.hydrophones import Hydrophone
 from shared.scoring.audio import AudioLimits, read_blocks
 from shared.scoring.detector import Detector
 from shared.scoring.model_file import SmoothedCount
@@ -56,6 +57,11 @@ def batch_of(count: int, *, first: int = 12) -> SegmentBatch:
     )
 
 
+def strict_at(hydrophone_id: str) -> dict[str, Hydrophone]:
+    """One hydrophone with a threshold of its own."""
+    return {hydrophone_id: Hydrophone(id=hydrophone_id, threshold=0.9)}
+
+
 def score(
     answers: Sequence[bytes | HaroError],
     *,
@@ -68,7 +74,7 @@ def score(
     arguments: dict[str, Any] = {
         "keep": KeepPolicy(),
         "limits": AudioLimits(10_000_000, 600),
-        "thresholds": {},
+        "hydrophones": {},
         "now": lambda: NOW_UTC,
         "last_try": False,
     }
@@ -133,7 +139,7 @@ def test_a_message_that_comes_again_changes_nothing() -> None:
         detector=cast("Detector", QUIET),
         keep=KeepPolicy(),
         limits=AudioLimits(1, 1),
-        thresholds={},
+        hydrophones={},
         now=lambda: NOW_UTC,
         last_try=True,
     )
@@ -273,8 +279,8 @@ def test_only_detections_are_kept_when_so_set() -> None:
 
 def test_a_hydrophone_has_its_own_threshold() -> None:
     """An override decides in place of the model's threshold, and only for its hydrophone."""
-    strict = score(sound(), detector=CALLING, thresholds={"rpi_orcasound_lab": 0.9}).result
-    other = score(sound(), detector=CALLING, thresholds={"rpi_bush_point": 0.9}).result
+    strict = score(sound(), detector=CALLING, hydrophones=strict_at("rpi_orcasound_lab")).result
+    other = score(sound(), detector=CALLING, hydrophones=strict_at("rpi_bush_point")).result
 
     assert (strict.detected, strict.threshold) == (False, 0.9)
     assert (other.detected, other.threshold) == (True, 0.6)
@@ -317,7 +323,7 @@ def test_the_real_segments_go_through(shared_dir: Path) -> None:
         detector=cast("Detector", QUIET),
         keep=KeepPolicy(),
         limits=AudioLimits(10_000_000, 600),
-        thresholds={},
+        hydrophones={},
         now=lambda: NOW_UTC,
         last_try=False,
     )
