@@ -34,7 +34,7 @@ FRONT_END = FrontEnd(
 
 WINDOW = round(FRONT_END.window_s * SAMPLE_RATE_HZ)
 SYNTHETIC = "synthetic"
-OTHER_SHARES = (0.34, 0.06, 0.15, 0.10, 0.35)
+OTHER_SHARES = (0.36, 0.05, 0.20, 0.09, 0.30)
 """Of windows without a call: other animals, voices, confusers, patches of noise, surroundings alone."""
 
 
@@ -134,7 +134,7 @@ class Workshop:
 
     def _confuser(self) -> Piece:
         name = str(self._rng.choice(sorted(CONFUSERS)))
-        sound = CONFUSERS[name](float(self._rng.uniform(0.5, 2.0)), SAMPLE_RATE_HZ, self._rng)
+        sound = CONFUSERS[name](float(self._rng.uniform(0.5, 3.0)), SAMPLE_RATE_HZ, self._rng)
         return self._among(Piece(sound, (SYNTHETIC,)), self._rng.uniform(-3, 25))
 
     def _surroundings(self) -> Piece:
@@ -244,7 +244,7 @@ class Workshop:
         return noise_of(self._quiet[clip], count, self._rng)
 
     def _drawn(self, clips: Sequence[Clip]) -> Clip:
-        """One clip: a source is drawn by the root of its number of clips, then a group alike, then a clip."""
+        """One clip: first a source, by the fourth root of its clips, then a group by the root, then any of its clips."""
         if id(clips) not in self._ways:
             self._ways[id(clips)] = _tree(clips)
         branches = self._ways[id(clips)]
@@ -255,16 +255,16 @@ class Workshop:
 
 def _tree(clips: Sequence[Clip]) -> list[tuple[float, list[tuple[float, list[Clip]]]]]:
     """Sources, their groups, their clips, each with its share among its like."""
-    by_source = _by_root(clips, lambda clip: clip.source)
-    return [(share, _by_root(some, lambda clip: clip.group)) for share, some in by_source]
+    by_source = _by(lambda clip: clip.source, clips, power=0.25)
+    return [(share, _by(lambda clip: clip.group, some, power=0.5)) for share, some in by_source]
 
 
-def _by_root(clips: Sequence[Clip], key: Callable[[Clip], str]) -> list[tuple[float, list[Clip]]]:
+def _by(key: Callable[[Clip], str], clips: Sequence[Clip], *, power: float) -> list[tuple[float, list[Clip]]]:
     parts: dict[str, list[Clip]] = {}
     for clip in clips:
         parts.setdefault(key(clip), []).append(clip)
-    total = sum(len(part) ** 0.5 for part in parts.values())
-    return [(len(part) ** 0.5 / total, part) for part in parts.values()]
+    total = sum(len(part) ** power for part in parts.values())
+    return [(len(part) ** power / total, part) for part in parts.values()]
 
 
 def _faded(samples: Samples) -> Samples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,12 +13,13 @@ from rich.console import Console
 from shared.bootstrap import House, open_house, utc_now
 from shared.cli.run import listen
 from shared.cli.summary import print_summary, wide_console
-from shared.demo.day import DayPlan, plan_day, publishing
-from shared.demo.station import Station
 from shared.documents import DETECTIONS
 from shared.errors import HaroError
 from shared.hydrophones import Hydrophone
 from shared.settings import load_settings
+
+if TYPE_CHECKING:
+    from shared.demo.day import DayPlan
 
 _IDLE_S = 20.0
 _PACE_S = 0.15
@@ -31,6 +32,10 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Another number, another day.")] = 1,
 ) -> None:
     """Play a hydrophone's day in fast motion on loopback, and listen to it as to a real one."""
+    # Half a second of libraries that no other command needs.
+    from shared.demo.day import plan_day, publishing  # noqa: PLC0415
+    from shared.demo.station import Station  # noqa: PLC0415
+
     console = wide_console()
     _empty(data)
     settings = load_settings(data=data, stall_s=_IDLE_S, poll_interval_s=0.5)

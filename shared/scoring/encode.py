@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import wave
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -11,10 +10,10 @@ from itertools import pairwise
 import av
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from shared.errors import AudioError
 from shared.scoring.audio import Run, Samples
+from shared.scoring.frontend import resample
 
 _CHUNK_S = 1
 _MAX_FLAC_CHANNELS = 8
@@ -107,7 +106,4 @@ def _in_format(run: Run, channels: int, rate: int) -> Samples:
     samples, own_rate = run.waveform.samples, run.waveform.sample_rate_hz
     if samples.shape[0] != channels:
         samples = samples[np.arange(channels) % samples.shape[0]]
-    if own_rate != rate:
-        divisor = math.gcd(rate, own_rate)
-        samples = resample_poly(samples, rate // divisor, own_rate // divisor, axis=1)
-    return samples
+    return resample(samples, own_rate, rate)
