@@ -244,7 +244,7 @@ class Workshop:
         return noise_of(self._quiet[clip], count, self._rng)
 
     def _drawn(self, clips: Sequence[Clip]) -> Clip:
-        """One clip: first a source, by the fourth root of its clips, then a group by the root, then any of its clips."""
+        """One clip: first a source, by the fourth root of its clips, then a group by the root, then a clip."""
         if id(clips) not in self._ways:
             self._ways[id(clips)] = _tree(clips)
         branches = self._ways[id(clips)]

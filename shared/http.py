@@ -1,6 +1,7 @@
 """Reading from the web as every wing does it: bounded in time and size, retried with jitter, never twice for nothing.
 
-Time limits are per attempt; attempts are few, because what calls this is itself tried again (the next poll, the queue).
+Attempts are few and a request in all is bounded, because what calls this is itself tried again (the next poll, the
+queue), and must not wait for one server while others have something to say.
 """
 
 from __future__ import annotations
@@ -8,9 +9,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from time import monotonic
 
 import requests
 import stamina
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import DecodeError, HTTPError
 
 from shared.errors import StreamError, StreamNotFound, StreamUnreachable
 
@@ -18,16 +23,23 @@ _NOT_THERE = frozenset({403, 404, 410})  # S3 answers 403 for a missing object t
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CHUNK_BYTES = 64 * 1024
 _REMEMBERED = 256
+_HOSTS = 16
+_CONNECTIONS_PER_HOST = 64  # more than all threads of the process ask for at once
 
 
 @dataclass(frozen=True)
 class HttpLimits:
-    """Seconds to wait for a connection and between bytes, attempts in all, and the longest pause between two."""
+    """How long, and how often.
+
+    Seconds to wait for a connection and between bytes; attempts, and the longest pause between two; and seconds for one
+    request in all, attempts and pauses included, so that a server that trickles holds nobody for ever.
+    """
 
     connect_timeout_s: float = 4.0
     read_timeout_s: float = 8.0
     attempts: int = 3
     max_pause_s: float = 2.0
+    total_timeout_s: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -38,12 +50,16 @@ class _Remembered:
 
 
 class Http:
-    """A client for public streams. Safe to share between threads: each thread keeps connections of its own."""
+    """A client for public streams. Safe to share between threads, which share its connections too."""
 
     def __init__(self, limits: HttpLimits | None = None) -> None:
         self._limits = limits or HttpLimits()
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = "haro (+https://github.com/orcasound)"
+        # Cookies are all that threads could get at odds about, and a public bucket needs none.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(_HOSTS, _CONNECTIONS_PER_HOST))
         self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -80,44 +96,36 @@ class Http:
 
     def close(self) -> None:
         """Close every connection."""
-        with self._lock:
-            for session in self._sessions:
-                session.close()
-            self._sessions.clear()
-        self._local = threading.local()
+        self._session.close()
 
     def _retried(self, url: str, *, headers: dict[str, str], max_bytes: int) -> tuple[requests.Response, bytes]:
+        deadline = monotonic() + self._limits.total_timeout_s
         for attempt in stamina.retry_context(
             on=StreamUnreachable,
             attempts=self._limits.attempts,
-            timeout=None,
+            timeout=self._limits.total_timeout_s,
             wait_initial=0.2,
             wait_max=self._limits.max_pause_s,
             wait_jitter=0.5,
         ):
             with attempt:
-                return self._once(url, headers=headers, max_bytes=max_bytes)
+                return self._once(url, headers=headers, max_bytes=max_bytes, deadline=deadline)
         raise AssertionError("stamina either returns or raises")
 
-    def _once(self, url: str, *, headers: dict[str, str], max_bytes: int) -> tuple[requests.Response, bytes]:
+    def _once(
+        self, url: str, *, headers: dict[str, str], max_bytes: int, deadline: float
+    ) -> tuple[requests.Response, bytes]:
         timeout = (self._limits.connect_timeout_s, self._limits.read_timeout_s)
         try:
-            with self._session().get(url, headers=headers, timeout=timeout, stream=True) as response:
+            with self._session.get(url, headers=headers, timeout=timeout, stream=True) as response:
                 _check_status(response, url)
-                return response, _read(response, url, max_bytes)
-        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+                return response, _read(response, url, max_bytes, deadline)
+        except (requests.ConnectionError, requests.Timeout) as error:
             raise StreamUnreachable(f"{url}: {_plain(error)}") from error
-        except requests.RequestException as error:
+        except (requests.RequestException, DecodeError) as error:
             raise StreamError(f"{url}: cannot be fetched: {error}. Check the address.") from error
-
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = requests.Session()
-            session.headers["User-Agent"] = "haro (+https://github.com/orcasound)"
-            with self._lock:
-                self._sessions.append(session)
-        return session
+        except HTTPError as error:  # what breaks while the body is read comes from the layer below
+            raise StreamUnreachable(f"{url}: {_plain(error)}") from error
 
 
 def _check_status(response: requests.Response, url: str) -> None:
@@ -130,16 +138,15 @@ def _check_status(response: requests.Response, url: str) -> None:
         raise StreamError(f"{url}: unexpected answer (HTTP {status}). Check the address.")
 
 
-def _read(response: requests.Response, url: str, max_bytes: int) -> bytes:
+def _read(response: requests.Response, url: str, max_bytes: int, deadline: float) -> bytes:
     body = bytearray()
-    for chunk in response.iter_content(_CHUNK_BYTES):
+    # `read1` returns with what has come, where the library's `iter_content` would wait for a whole chunk.
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
         body += chunk
         if len(body) > max_bytes:
             raise StreamError(f"{url}: larger than the limit of {max_bytes} bytes")
-    promised = response.headers.get("Content-Length")
-    encoded = response.headers.get("Content-Encoding")
-    if promised is not None and not encoded and promised.isdigit() and len(body) < int(promised):
-        raise StreamUnreachable(f"{url}: cut short after {len(body)} of {promised} bytes")
+        if monotonic() > deadline:
+            raise StreamUnreachable(f"{url}: comes so slowly that it was given up after {len(body)} bytes")
     return bytes(body)
 
 
@@ -152,6 +159,7 @@ def _plain(error: Exception) -> str:
         ("temporary failure in name resolution", "the host name cannot be resolved (is there a network?)"),
         ("network is unreachable", "there is no network"),
         ("connection refused", "the server refuses connections"),
+        ("incompleteread", "the answer was cut short"),
         ("timed out", "no answer in time"),
         ("timeout", "no answer in time"),
         ("certificate", "the server's certificate is not trusted"),

@@ -1,0 +1,31 @@
+"""What all documents have in common."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from shared.errors import MessageError
+
+Utc = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+
+
+class Document(BaseModel):
+    """Base of all documents: immutable, and tolerant of fields that a newer version added."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as JSON-ready values."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def parse(cls, text: str | bytes, *, source: str) -> Self:
+        """Read the document from JSON text. Raises MessageError naming `source` and every wrong field."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'document'}: {e['msg']}" for e in error.errors())
+            raise MessageError(f"{source} is not a valid {cls.__name__}: {wrong}") from error

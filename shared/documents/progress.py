@@ -1,0 +1,63 @@
+"""How far ingest has come: the cursor of each stream, and the backfills of past audio."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, computed_field
+
+from shared.documents.base import Document, Utc
+from shared.documents.stream import Gap, SegmentBatch
+
+
+class Backfill(Document):
+    """Past audio to be scored: all of `[start_utc, end_utc)`, or one stretch of one folder.
+
+    With `epoch` set, only the segments of that folder from `first_index` to `last_index` (to its end, where that is
+    None) are meant. `at_epoch` and `at_index` say where the work stands; `tries` counts failures since it last
+    moved.
+    """
+
+    id: str
+    hydrophone_id: str
+    start_utc: Utc
+    end_utc: Utc
+    reason: Literal["requested", "behind"]
+    epoch: int | None = None
+    first_index: int = 0
+    last_index: int | None = None
+    at_epoch: int | None = None
+    at_index: int = 0
+    batches_sent: int = 0
+    tries: int = 0
+    state: Literal["open", "done"] = "open"
+    detail: str = ""
+
+
+class Cursor(Document):
+    """How far one hydrophone's stream has been read, and what is on its way to the queue.
+
+    `next_index` is the first segment of folder `epoch` not yet handed on, `next_start_utc` its start. `pending`,
+    `pending_gaps` and `pending_backfills` were decided together with that position in one conditional write and are
+    sent after it: whoever finds them after a crash sends the very same ones again. `seen_index` and `seen_utc` say when
+    the playlist last grew, `stuck_since_utc` since when an ended folder could not be read, `finished_epochs` which
+    folders are behind us.
+    """
+
+    hydrophone_id: str
+    epoch: int
+    next_index: int = Field(ge=0)
+    next_start_utc: Utc
+    seen_index: int = -1
+    seen_utc: Utc
+    stuck_since_utc: Utc | None = None
+    finished_epochs: tuple[int, ...] = ()
+    pending: tuple[SegmentBatch, ...] = ()
+    pending_gaps: tuple[Gap, ...] = ()
+    pending_backfills: tuple[Backfill, ...] = ()
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not follow pydantic's decorator over property
+    @property
+    def id(self) -> str:
+        """One cursor per hydrophone."""
+        return self.hydrophone_id
