@@ -79,13 +79,12 @@ def bundled_hydrophones() -> tuple[Hydrophone, ...]:
 def load_hydrophones(path: Path) -> tuple[Hydrophone, ...]:
     """Read a file of hydrophones. Raises HydrophoneError naming the file and every entry that is wrong."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
     except (OSError, UnicodeDecodeError) as error:
         raise HydrophoneError(f"{path}: cannot be read as a list of hydrophones: {error}") from error
+    readers = (tomllib.loads, json.loads) if path.suffix.lower() == ".toml" else (json.loads, tomllib.loads)
     try:
-        content: Any = json.loads(text) if text.lstrip().startswith(("{", "[")) and not _is_toml(path) else None
-        if content is None:
-            content = tomllib.loads(text)
+        content = _read_with(readers, text)
     except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
         raise HydrophoneError(f"{path}: is neither TOML nor JSON: {error}") from error
     return _validated(_entries(content, path), source=str(path))

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from shared.documents import Gap
 from shared.hydrophones import Hydrophone
 from shared.ingest.backfill import BackfillReport
 from shared.ingest.enqueue import PollReport
@@ -90,7 +91,7 @@ class Board:
         if news and (report.message or report.state == "listening"):
             self._say(report.hydrophone_id, f"{report.state}. {report.message}".rstrip(". "), _STYLE[report.state])
         for gap in report.gaps:
-            self._say(gap.hydrophone_id, f"gap of {gap.duration_s:.0f} s: {gap.reason}", "yellow")
+            self._gap(gap)
 
     def _scored(self, scored: ScoredClip) -> None:
         result = scored.result
@@ -99,11 +100,14 @@ class Board:
         row.gaps += len(result.gaps)
         row.scored_utc = max(filter(None, (row.scored_utc, result.start_utc)))
         for gap in result.gaps:
-            self._say(gap.hydrophone_id, f"gap of {gap.duration_s:.0f} s: {gap.reason}", "yellow")
+            self._gap(gap)
         if result.detected:
             row.calls += 1
             what = f"ORCA CALL at {result.start_utc:%H:%M:%S} UTC, confidence {result.confidence:.0%}"
             self._say(result.hydrophone_id, what, "bold magenta")
+
+    def _gap(self, gap: Gap) -> None:
+        self._say(gap.hydrophone_id, f"gap of {gap.duration_s:.0f} s: {gap.reason.replace('_', ' ')}", "yellow")
 
     def _say(self, hydrophone_id: str, what: str, style: str) -> None:
         self._line(Text(f"{self._names.get(hydrophone_id, hydrophone_id)}: {what}", style=style))

@@ -67,7 +67,7 @@ def _files(audio_uri: str, image_uri: str) -> str:
     """A clip's files in one line: they differ in their suffix alone."""
     audio, image = (Path(local_path(uri)) for uri in (audio_uri, image_uri))
     if audio_uri and image_uri and audio.with_suffix("") == image.with_suffix(""):
-        return f"{audio.with_suffix('')}{{{audio.suffix},{image.suffix}}}"
+        return f"{audio.with_suffix('')}.{{{audio.suffix[1:]},{image.suffix[1:]}}}"
     return "\n".join(str(path) for path, uri in ((audio, audio_uri), (image, image_uri)) if uri)
 
 
