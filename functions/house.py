@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import atexit
+import threading
 from contextlib import ExitStack
 from functools import cache
 
 from shared.bootstrap import House, open_house
 from shared.settings import load_settings
 
+_opening = threading.Lock()
 
-@cache
+
 def the_house() -> House:
     """The house for the settings of this app."""
+    with _opening:  # the host may call several triggers at once
+        return _opened()
+
+
+@cache
+def _opened() -> House:
     stack = ExitStack()
     atexit.register(stack.close)
     return stack.enter_context(open_house(load_settings()))

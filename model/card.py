@@ -18,7 +18,7 @@ def figures_tables(figures: Mapping[str, Any]) -> str:
     """The evaluation as Markdown tables."""
     return "\n\n".join(
         [
-            _left_out_table(figures["left_out_sources"]),
+            _left_out_table(figures["left_out_sources"], figures["threshold"]),
             _test_table(figures["test_split"], figures["threshold"]),
             _synthetic_table(figures["synthetic"], figures["threshold"]),
         ]
@@ -63,12 +63,18 @@ def _row(name: str, part: Mapping[str, Any]) -> str:
     return f"| {name} | {part['calls']} / {part['others']} | {part['call_groups']} / {part['other_groups']} | {found} |"
 
 
-def _left_out_table(sources: Mapping[str, Any]) -> str:
-    head = (
+def _left_out_table(sources: Mapping[str, Any], threshold: float) -> str:
+    lines = [
         "| left out | calls / others | recordings | AUROC | AUPRC | recall at 1 % FPR | recall at 5 % FPR |",
         "|---|---|---|---|---|---|---|",
-    )
-    return "\n".join([*head, *(_row(name, part) for name, part in sources.items())])
+        *(_row(name, part) for name, part in sources.items()),
+        "",
+        f"| left out | calls detected at {threshold:g} | others detected at {threshold:g} |",
+        "|---|---|---|",
+    ]
+    for name, part in sources.items():
+        lines.append(f"| {name} | {_interval(part['calls_detected'])} | {_interval(part['others_detected'])} |")
+    return "\n".join(lines)
 
 
 def _test_table(test: Mapping[str, Any], threshold: float) -> str:

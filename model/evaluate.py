@@ -1,4 +1,4 @@
-"""Judge a model file: `python -m model.evaluate --data ... --out build/model --file model/haro-orca-1.onnx`.
+"""Judge a model file: `python -m model.evaluate --data ... --out build/model --file model/haro-orca.onnx`.
 
 Three tests, none of which took part in training or calibration: the test split, minutes of synthetic sea from seeds of
 their own, and (with `--segments`) live segments in which no orca is confirmed. The result joins those of the left-out
@@ -13,15 +13,13 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.progress import track
 
 from model.dataset import Clip, Sounds, in_split, read_labels
 from model.examples import FRONT_END
-from model.metrics import interval, share_detected
 from model.minutes import QUIET_KINDS, call_minute, quiet_minute
 from model.plots import draw
-from model.scoring import Unit, confidences, features_of, metrics_of, units_of
+from model.scoring import confidences, detected_share, features_of, metrics_of, units_of
 from shared.scoring.decision import decide
 from shared.scoring.detector import Detector
 from shared.scoring.frontend import LogMel
@@ -41,7 +39,7 @@ def test_split(detector: Detector, clips: tuple[Clip, ...], sounds: Sounds, thre
     report["detected"] = {}
     for source, label in sorted({(unit.clip.source, unit.clip.label) for unit in units}):
         chosen = [index for index, unit in enumerate(units) if (unit.clip.source, unit.clip.label) == (source, label)]
-        report["detected"][f"{source}: {label}"] = _share(scores[chosen], [units[i] for i in chosen], threshold)
+        report["detected"][f"{source}: {label}"] = detected_share(scores[chosen], [units[i] for i in chosen], threshold)
     report["scores"] = {"call": [], "other": []}
     for score, unit in zip(scores, units, strict=True):
         report["scores"]["call" if unit.clip.is_call else "other"].append(round(float(score), 3))
@@ -70,14 +68,6 @@ def live_segments(detector: Detector, folder: Path) -> dict[str, float]:
     log_mel = LogMel(detector.metadata.front_end)
     paths = sorted(folder.glob("*.ts"))
     return {path.name: round(score_recording(path, detector, log_mel).confidence, 3) for path in paths}
-
-
-def _share(scores: NDArray[np.float64], units: list[Unit], threshold: float) -> dict[str, Any]:
-    is_call = np.array([unit.clip.is_call for unit in units])
-    groups = [unit.group for unit in units]
-    # `interval` resamples calls and others apart; here all are one kind.
-    share = interval(share_detected(threshold), scores, is_call, groups)
-    return {"clips": len(units), "groups": len(set(groups))} | share.to_json()
 
 
 def main(

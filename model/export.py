@@ -1,4 +1,4 @@
-"""Trained weights to the model file: `python -m model.export --out build/model --file model/haro-orca-1.onnx`."""
+"""Trained weights to the model file: `python -m model.export --out build/model --file model/haro-orca.onnx`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ METADATA = ModelMetadata(
         "ambient sound from public repositories, and synthetic sounds; every source is named in model/MODEL_CARD.md"
     ),
     licence=(
-        "CC BY-NC-SA 4.0 for the weights: the strictest stated licence among the recordings; some sources state none "
+        "CC BY-NC-SA for the weights: the strictest stated licence among the recordings; some sources state none "
         "(academic or personal use). Not for commercial use"
     ),
 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model.dataset import SAMPLE_RATE_HZ, Clip, Samples, Sounds
 from model.examples import FRONT_END
-from model.metrics import auroc, average_precision, interval, recall_at
+from model.metrics import auroc, average_precision, interval, recall_at, share_detected
 from shared.scoring.decision import mean_top_k
 from shared.scoring.frontend import LogMel
 
@@ -82,6 +82,14 @@ def metrics_of(scores: NDArray[np.float64], units: Sequence[Unit]) -> dict[str, 
         "other_groups": len({unit.group for unit in units if not unit.clip.is_call}),
     }
     return count | {name: interval(metric, scores, is_call, groups).to_json() for name, metric in METRICS.items()}
+
+
+def detected_share(scores: NDArray[np.float64], units: Sequence[Unit], threshold: float) -> dict[str, Any]:
+    """How many of the units score at least `threshold`, with the interval, and how many they are."""
+    is_call = np.array([unit.clip.is_call for unit in units])
+    groups = [unit.group for unit in units]
+    share = interval(share_detected(threshold), scores, is_call, groups)
+    return {"clips": len(units), "groups": len(set(groups))} | share.to_json()
 
 
 def _batches(windows: Features, size: int = 256) -> Iterable[Features]:

@@ -61,7 +61,7 @@ def load_pool(path: Path) -> Pool:
 def fit(
     pool: Pool,
     *,
-    epochs: int = 10,
+    epochs: int = 6,
     batch: int = 64,
     learning_rate: float = 3e-3,
     seed: int = 0,
@@ -134,7 +134,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder with labels.csv and its recordings.")],
     out: Annotated[Path, typer.Option(help="Where examples and weights go.")],
     examples: Annotated[int, typer.Option(help="How many windows to learn from.")] = 24_000,
-    epochs: Annotated[int, typer.Option(help="How often to go through them.")] = 10,
+    epochs: Annotated[int, typer.Option(help="How often to go through them.")] = 6,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 1,
     processes: Annotated[int, typer.Option(help="Processes that make examples; threads that train.")] = 2,
 ) -> None:

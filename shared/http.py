@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from time import monotonic
+from urllib.parse import urlsplit
 
 import requests
 import stamina
@@ -121,21 +122,32 @@ class Http:
                 _check_status(response, url)
                 return response, _read(response, url, max_bytes, deadline)
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise StreamUnreachable(f"{url}: {_plain(error)}") from error
+            raise StreamUnreachable(f"{shown(url)}: {_plain(error)}") from error
         except (requests.RequestException, DecodeError) as error:
-            raise StreamError(f"{url}: cannot be fetched: {error}. Check the address.") from error
+            why = type(error).__name__  # the library's own message may quote the address, password and all
+            raise StreamError(f"{shown(url)}: cannot be fetched ({why}). Check the address.") from error
         except HTTPError as error:  # what breaks while the body is read comes from the layer below
-            raise StreamUnreachable(f"{url}: {_plain(error)}") from error
+            raise StreamUnreachable(f"{shown(url)}: {_plain(error)}") from error
+
+
+def shown(url: str) -> str:
+    """The address as logs and errors may show it: without what may be a password or a signature."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an address that cannot be read"
+    place = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{place}{parts.path}{'?...' if parts.query else ''}"
 
 
 def _check_status(response: requests.Response, url: str) -> None:
     status = response.status_code
     if status in _NOT_THERE:
-        raise StreamNotFound(f"{url}: the server says it is not there (HTTP {status})")
+        raise StreamNotFound(f"{shown(url)}: the server says it is not there (HTTP {status})")
     if status in _PASSING:
-        raise StreamUnreachable(f"{url}: the server has a passing fault (HTTP {status})")
+        raise StreamUnreachable(f"{shown(url)}: the server has a passing fault (HTTP {status})")
     if status not in {requests.codes.ok, requests.codes.not_modified}:
-        raise StreamError(f"{url}: unexpected answer (HTTP {status}). Check the address.")
+        raise StreamError(f"{shown(url)}: unexpected answer (HTTP {status}). Check the address.")
 
 
 def _read(response: requests.Response, url: str, max_bytes: int, deadline: float) -> bytes:
@@ -144,9 +156,9 @@ def _read(response: requests.Response, url: str, max_bytes: int, deadline: float
     while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
         body += chunk
         if len(body) > max_bytes:
-            raise StreamError(f"{url}: larger than the limit of {max_bytes} bytes")
+            raise StreamError(f"{shown(url)}: larger than the limit of {max_bytes} bytes")
         if monotonic() > deadline:
-            raise StreamUnreachable(f"{url}: comes so slowly that it was given up after {len(body)} bytes")
+            raise StreamUnreachable(f"{shown(url)}: comes so slowly that it was given up after {len(body)} bytes")
     return bytes(body)
 
 

@@ -82,9 +82,8 @@ def load_hydrophones(path: Path) -> tuple[Hydrophone, ...]:
         text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
     except (OSError, UnicodeDecodeError) as error:
         raise HydrophoneError(f"{path}: cannot be read as a list of hydrophones: {error}") from error
-    readers = (tomllib.loads, json.loads) if path.suffix.lower() == ".toml" else (json.loads, tomllib.loads)
     try:
-        content = _read_with(readers, text)
+        content = _parsed(text, path)
     except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
         raise HydrophoneError(f"{path}: is neither TOML nor JSON: {error}") from error
     return _validated(_entries(content, path), source=str(path))
@@ -105,26 +104,34 @@ def find(hydrophones: tuple[Hydrophone, ...], name: str) -> Hydrophone:
     raise HydrophoneError(f"no hydrophone is called {name!r}; there are: {known}")
 
 
-def _is_toml(path: Path) -> bool:
-    return path.suffix.lower() == ".toml"
+def _parsed(text: str, path: Path) -> object:
+    """The content, read as what the file's name says it is, or as whichever of the two it can be read as."""
+    suffix = path.suffix.lower()
+    if suffix != ".toml":
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            if suffix == ".json":
+                raise
+    return tomllib.loads(text)
 
 
 def _entries(content: object, path: Path) -> list[object]:
+    entries = content
     if isinstance(content, dict):
-        if isinstance(content.get("data"), list):
-            return [_from_feed(feed) for feed in content["data"]]
-        content = content.get("hydrophone", content.get("hydrophones", content))
-    if not isinstance(content, list) or not content:
+        entries = next((content[key] for key in ("data", "hydrophone", "hydrophones") if key in content), None)
+    if not isinstance(entries, list) or not entries:
         raise HydrophoneError(f"{path}: holds no hydrophones. Start each with [[hydrophone]] and give it an id.")
-    return content
+    return [_from_feed(entry) for entry in entries]
 
 
 def _from_feed(feed: object) -> object:
-    """One Orcasite feed as a hydrophone's fields."""
+    """One Orcasite feed as a hydrophone's fields; what is no feed stays as it is."""
     attributes = feed.get("attributes") if isinstance(feed, dict) else None
     if not isinstance(feed, dict) or not isinstance(attributes, dict):
         return feed
-    position = attributes.get("lat_lng") or {}
+    lat_lng = attributes.get("lat_lng")
+    position = lat_lng if isinstance(lat_lng, dict) else {}
     fields = {
         "id": attributes.get("node_name"),
         "name": attributes.get("name"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _CLEAN_EVERY_S = 600.0
 _DELIVER_EVERY_S = 5.0
 _REST_S = 0.5
 _FIRST_RETRY_S = 5.0
+_LONGEST_RETRY_S = 600.0
+_TRIES_BEFORE_REST = 3  # a backfill that failed so often in a row does not keep a run from ending; it stays open
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +59,7 @@ class Runner:
         live: bool = True,
     ) -> None:
         self._house = house
-        self._tell = tell
+        self._audience = tell
         self._idle_s = idle_s
         self._live = live
         self._stop = threading.Event()
@@ -71,9 +74,17 @@ class Runner:
         self._batches_bell.set()
         self._results_bell.set()
 
+    def _tell(self, event: Event) -> None:
+        """Tell what happened; when nobody can be told any more, end as if stopped."""
+        try:
+            self._audience(event)
+        except OSError as error:
+            _log.warning("the output is closed (%s): ending", error)
+            self.stop()
+
     def run(self) -> None:
         """Run until stopped or idle."""
-        loops = (self._listen, self._score, self._record, self._deliver, self._clean)
+        loops = (self._listen, self._backfill, self._score, self._record, self._deliver, self._clean)
         with ThreadPoolExecutor(len(loops), thread_name_prefix="haro") as pool:
             futures = [pool.submit(self._guarded, loop) for loop in loops]
             try:
@@ -95,26 +106,28 @@ class Runner:
             except BaseException:
                 self.stop()
                 raise
+            else:
+                return
 
     def _listen(self) -> None:
-        """Poll the streams at their interval, and feed old audio in between whenever the queue has room."""
-        house = self._house
+        """Poll the streams at their interval. It is measured on a clock that nobody sets."""
+        while self._live and not self._stop.is_set():
+            next_poll = time.monotonic() + self._house.settings.poll_interval_s
+            for report in self._house.poll():
+                self._note(report)
+                self._tell(report)
+            self._batches_bell.set()
+            self._stop.wait(max(0.0, next_poll - time.monotonic()))
+
+    def _backfill(self) -> None:
+        """Feed old audio whenever the queue has room, beside the polls, so that neither waits for the other."""
         while not self._stop.is_set():
-            if self._live:
-                for report in house.poll():
-                    self._note(report)
-                    self._tell(report)
+            for step in self._house.backfill():
+                self._tell(step)
                 self._batches_bell.set()
-            next_poll = house.now().timestamp() + house.settings.poll_interval_s
-            while not self._stop.is_set():
-                for step in house.backfill():
-                    self._tell(step)
-                    self._batches_bell.set()
-                if self._idle_s is not None and self._is_idle():
-                    self.stop()
-                left_s = next_poll - house.now().timestamp()
-                if left_s <= 0 or self._stop.wait(min(left_s, _REST_S)):
-                    break
+            if self._idle_s is not None and self._is_idle():
+                self.stop()
+            self._stop.wait(_REST_S)
 
     def _score(self) -> None:
         """Score one batch after another."""
@@ -177,7 +190,7 @@ class Runner:
         return True
 
     def _give_back(self, queue: MessageQueue, delivery: Delivery, reason: str) -> None:
-        queue.abandon(delivery, reason=reason, delay_s=_FIRST_RETRY_S * 2.0 ** (delivery.delivery_count - 1))
+        queue.abandon(delivery, reason=reason, delay_s=_retry_after_s(delivery))
         if delivery.delivery_count >= self._house.settings.max_deliveries:
             self._set_aside(delivery, reason)
         else:
@@ -201,7 +214,11 @@ class Runner:
         if self._live and not (self._resting and all(self._resting.values())):
             return False
         names = {hydrophone.id for hydrophone in self._house.hydrophones}
-        open_backfills = storage.documents.query(BACKFILLS, where={"state": "open"})
-        if any(stored.body["hydrophone_id"] in names for stored in open_backfills):
-            return False
+        for stored in storage.documents.query(BACKFILLS, where={"state": "open"}):
+            if stored.body["hydrophone_id"] in names and stored.body["tries"] < _TRIES_BEFORE_REST:
+                return False
         return storage.batches.stats().active == 0 and storage.results.stats().active == 0
+
+
+def _retry_after_s(delivery: Delivery) -> float:
+    return float(min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2.0 ** (delivery.delivery_count - 1)))

@@ -12,12 +12,21 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from shared.errors import SettingsError
 
 _PREFIX = "HARO_"
+_DAY_S = 86_400.0
+_CENTURY_DAYS = 36_525.0
 
 
 class Settings(BaseSettings):
-    """The settings, from the environment (`HARO_` and the upper-case name)."""
+    """The settings, from the environment (`HARO_` and the upper-case name; an empty value counts as not given)."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,  # channels are secrets
+    )
 
     data: Path = Field(default=Path("data"), description="Folder for database, clips, pictures and results.")
     hydrophones: Path | None = Field(
@@ -30,11 +39,16 @@ class Settings(BaseSettings):
     )
     poll_interval_s: float = Field(default=10.0, ge=0.05, le=3600, description="Seconds between two polls.")
     stall_s: float = Field(
-        default=120.0, ge=0, description="A stream silent for so long gets its last, shorter batch scored."
+        default=120.0, ge=0, le=_DAY_S, description="A stream silent for so long gets its last, shorter batch scored."
     )
-    far_behind_s: float = Field(default=600.0, ge=60, description="More unread audio than this becomes a backfill.")
+    far_behind_s: float = Field(
+        default=600.0, ge=60, le=7 * _DAY_S, description="More unread audio than this becomes a backfill."
+    )
     first_contact_s: float = Field(
-        default=3600.0, ge=0, description="How much of the past to score where Haro never listened before."
+        default=3600.0,
+        ge=0,
+        le=30 * _DAY_S,
+        description="How much of the past to score where Haro never listened before.",
     )
     backfill_room: int = Field(
         default=4, ge=1, le=1000, description="How many batches may wait on the queue when old audio is added to it."
@@ -43,22 +57,31 @@ class Settings(BaseSettings):
     read_timeout_s: float = Field(default=8.0, gt=0, le=120, description="Seconds to wait for a server's next bytes.")
     http_attempts: int = Field(default=3, ge=1, le=10, description="Attempts at one request before giving up.")
     late_s: float = Field(
-        default=120.0, ge=0, description="A segment still not uploaded so long after its end counts as missing."
+        default=120.0,
+        ge=0,
+        le=_DAY_S,
+        description="A segment still not uploaded so long after its end counts as missing.",
     )
 
     score_threads: int = Field(default=1, ge=1, le=64, description="Threads the model may use.")
     score_batch_size: int = Field(default=8, ge=1, le=256, description="Windows given to the model at once.")
-    max_clip_bytes: int = Field(default=64 * 2**20, ge=2**16, description="Largest clip accepted, in bytes.")
-    max_clip_s: float = Field(default=600.0, ge=1, description="Longest clip accepted, in decoded seconds.")
+    max_clip_bytes: int = Field(default=64 * 2**20, ge=2**16, le=2**32, description="Largest clip accepted, in bytes.")
+    max_clip_s: float = Field(default=600.0, ge=1, le=_DAY_S, description="Longest clip accepted, in decoded seconds.")
     clip_format: Literal["flac", "wav"] = Field(default="flac", description="How clips are stored.")
     keep_clips: Literal["all", "detections"] = Field(
         default="all", description="Which clips to store: all for some days, or only those with a detection."
     )
 
-    lock_s: float = Field(default=300.0, ge=1, description="How long a batch stays with the worker that took it.")
-    max_deliveries: int = Field(default=5, ge=1, le=100, description="Deliveries before a batch is a dead letter.")
-    keep_days: float = Field(default=2.0, ge=0, description="Days that clips without a detection are kept.")
-    min_free_gb: float = Field(default=1.0, ge=0, description="Free disk space that clips must leave, in GB.")
+    lock_s: float = Field(
+        default=300.0, ge=1, le=_DAY_S, description="How long a batch stays with the worker that took it."
+    )
+    max_deliveries: int = Field(
+        default=12, ge=1, le=100, description="Deliveries before a batch is a dead letter; 12 take most of an hour."
+    )
+    keep_days: float = Field(
+        default=2.0, ge=0, le=_CENTURY_DAYS, description="Days that clips without a detection are kept."
+    )
+    min_free_gb: float = Field(default=1.0, ge=0, le=1e9, description="Free disk space that clips must leave, in GB.")
 
     moderator_channels: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(), description="Apprise URLs told of every detection, separated by spaces."
@@ -70,10 +93,10 @@ class Settings(BaseSettings):
         default=(), description="Orcasite servers that get confirmed detections, as orcasite://:KEY@HOST."
     )
     bout_gap_s: float = Field(
-        default=900.0, ge=60, description="Detections closer together than this belong to one bout."
+        default=900.0, ge=60, le=_DAY_S, description="Detections closer together than this belong to one bout."
     )
     bout_update_s: float = Field(
-        default=300.0, ge=0, description="Moderators hear of a bout's further detections at most this often."
+        default=300.0, ge=0, le=_DAY_S, description="Moderators hear of a bout's further detections at most this often."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="How much to log.")
 
@@ -93,7 +116,7 @@ def load_settings(**overrides: object) -> Settings:
     wrong = [
         f"{name}: is no setting of Haro's (docs/settings.md lists them)"
         for name in sorted(os.environ)
-        if name.startswith(_PREFIX) and name not in known
+        if name.upper().startswith(_PREFIX) and name.upper() not in known
     ]
     settings = None
     try:

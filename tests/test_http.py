@@ -192,6 +192,16 @@ def test_an_address_that_is_none_is_told(http: Http, url: str) -> None:
     assert type(caught.value) is StreamError
 
 
+@pytest.mark.parametrize(
+    "url", ["http://me:SESAME@127.0.0.1:1/x?sig=SESAME", "ftp://me:SESAME@host/x", "http://me:SESAME@[::1/x?SESAME"]
+)
+def test_no_password_in_an_address_is_shown(http: Http, url: str) -> None:
+    """Whatever is wrong with it, an error shows an address without its password and signature."""
+    with pytest.raises(StreamError) as caught:
+        http.get(url, max_bytes=100)
+    assert "SESAME" not in str(caught.value)
+
+
 def test_more_than_the_limit_is_refused(station: Station, http: Http) -> None:
     """A body of exactly `max_bytes` is taken; one byte more is an error, and not tried again."""
     station.put(KEY, b"x" * 1000)

@@ -9,14 +9,15 @@ from typing import Annotated
 
 import typer
 
-from shared.bootstrap import open_house, the_hydrophones
+from shared.bootstrap import House, open_house, the_hydrophones, utc_now
 from shared.cli.run import listen
 from shared.cli.summary import print_summary, wide_console
 from shared.cli.when import parse_when
 from shared.documents import BACKFILLS, Backfill
 from shared.errors import StationBusy, StreamError
 from shared.hydrophones import find
-from shared.ingest.backfill import requested
+from shared.ingest.backfill import request_backfill
+from shared.ingest.batches import time_range
 from shared.settings import load_settings
 
 
@@ -36,23 +37,35 @@ def backfill(
     start_utc, end_utc = _time(start, "START"), _time(end, "END")
     if end_utc <= start_utc:
         raise typer.BadParameter(f"END {end} is not after START {start}", param_hint="END")
+    end_utc = min(end_utc, utc_now())
+    job = time_range(chosen.id, start_utc, end_utc, reason="requested")
     console = wide_console()
-    job = requested(chosen, start_utc, end_utc)
     console.print(f"{chosen.name}: {start_utc:%Y-%m-%d %H:%M:%S} to {end_utc:%Y-%m-%d %H:%M:%S} UTC", highlight=False)
     try:
         with open_house(settings, exclusive=True) as house:
-            house.storage.documents.create(BACKFILLS, job.to_json())
+            request_backfill(house.storage.documents, job)
             listen(house, console, idle_s=0.0, live=False)
-            stored = house.storage.documents.get(BACKFILLS, chosen.id, job.id)
             print_summary(house, console)
+            _complain(house, job)
     except StationBusy:
         with open_house(settings) as house:
-            house.storage.documents.create(BACKFILLS, job.to_json())
+            request_backfill(house.storage.documents, job)
         console.print("Haro is running on this data folder: it takes up the backfill within seconds.")
-        return
-    done = Backfill.model_validate(stored.body) if stored else job
-    if done.detail:
-        raise StreamError(f"backfill of {chosen.id}: {done.detail}")
+
+
+def _complain(house: House, job: Backfill) -> None:
+    """Say what became of the range when it is not done, or when there was nothing in it."""
+    found = [Backfill.model_validate(stored.body) for stored in house.storage.documents.query(BACKFILLS)]
+    parts = [part for part in found if job.id in (part.id, part.parent)]
+    left = [part for part in parts if part.state == "open"]
+    if left:
+        why = next((part.detail for part in left if part.detail), "it was stopped")
+        raise StreamError(f"the backfill is not finished: {why}. The same command goes on with it.")
+    troubles = [part.detail for part in parts if part.detail]
+    if troubles:
+        raise StreamError("; ".join(troubles))
+    if not any(part.batches_sent for part in parts):
+        raise StreamError("no audio was published in that range, or all of it had been scored before")
 
 
 def _time(text: str, name: str) -> datetime:

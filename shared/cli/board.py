@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from shared.documents import Gap
+from shared.documents import Backfill, Gap
 from shared.hydrophones import Hydrophone
 from shared.ingest.backfill import BackfillReport
 from shared.ingest.enqueue import PollReport
@@ -69,10 +69,7 @@ class Board:
                 case ScoredClip():
                     self._scored(event)
                 case BackfillReport():
-                    if event.message or event.job.state == "done":
-                        done = "done" if event.job.state == "done" else "goes on"
-                        what = f"backfill {done}: {event.job.batches_sent} clips. {event.message}".rstrip(". ")
-                        self._say(event.job.hydrophone_id, what, "cyan")
+                    self._backfilled(event.job)
                 case Delivered() if event.sent or event.failed:
                     self._line(Text(f"told people: {event.sent} messages sent, {event.failed} to be tried again"))
                 case SetAside():
@@ -92,6 +89,13 @@ class Board:
             self._say(report.hydrophone_id, f"{report.state}. {report.message}".rstrip(". "), _STYLE[report.state])
         for gap in report.gaps:
             self._gap(gap)
+
+    def _backfilled(self, job: Backfill) -> None:
+        if job.epoch is None or (job.state == "open" and job.tries == 0):
+            return
+        how = "done" if job.state == "done" else "will be tried again"
+        what = f"backfill from {job.start_utc:%Y-%m-%d %H:%M:%S} UTC {how}: {job.batches_sent} clips. {job.detail}"
+        self._say(job.hydrophone_id, what.rstrip(". "), "cyan")
 
     def _scored(self, scored: ScoredClip) -> None:
         result = scored.result

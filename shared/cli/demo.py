@@ -21,9 +21,9 @@ from shared.settings import load_settings
 if TYPE_CHECKING:
     from shared.demo.day import DayPlan
 
-_IDLE_S = 20.0
+_IDLE_S = 30.0
 _PACE_S = 0.15
-_MARK = "haro.sqlite"
+_MARK = ".haro-demo"
 _ATTACK = timedelta(seconds=0.3)  # a call has begun to be heard by then; stored times are whole seconds
 
 
@@ -56,10 +56,15 @@ def demo(
             soft_wrap=True,
         )
         with (
-            publishing(plan, station, pace_s=_PACE_S),
+            publishing(plan, station, pace_s=_PACE_S) as published,
             open_house(settings, hydrophones=[hydrophone], exclusive=True) as house,
         ):
             listen(house, console, idle_s=_IDLE_S)
+            if not published.done():
+                raise HaroError(
+                    f"the demo's sea could not be made as fast as one listens: {_IDLE_S:g} s brought no sound"
+                )
+            published.result()
             print_summary(house, console)
             _compare(house, plan, console)
 
@@ -84,8 +89,12 @@ def _compare(house: House, plan: DayPlan, console: Console) -> None:
 
 def _empty(data: Path) -> None:
     """Remove what an earlier demo left, and nothing else."""
-    if not data.exists() or not any(data.iterdir()):
-        return
-    if not (data / _MARK).exists():
-        raise HaroError(f"{data} holds something that no demo made: choose another folder with --data")
-    shutil.rmtree(data)
+    try:
+        if data.exists() and any(data.iterdir()):
+            if not (data / _MARK).exists():
+                raise HaroError(f"{data} holds something that no demo made: choose another folder with --data")
+            shutil.rmtree(data)
+        data.mkdir(parents=True, exist_ok=True)
+        (data / _MARK).touch()
+    except OSError as error:
+        raise HaroError(f"{data}: cannot be used for the demo ({error}): choose another folder with --data") from error

@@ -16,9 +16,11 @@ from shared.bootstrap import House, open_house
 from shared.cli.board import Board
 from shared.cli.summary import print_summary, wide_console
 from shared.runner import Runner
-from shared.settings import load_settings
+from shared.settings import Settings, load_settings
 
 _IDLE_POLLS = 3.0
+_SHORTEST_POLL_S = 0.05
+_QUICK_DELIVERIES = 4
 
 
 def run(
@@ -34,13 +36,25 @@ def run(
     idle_after: Annotated[float, typer.Option(min=0.1, help="Seconds without anything new, for --until-idle.")] = 15.0,
 ) -> None:
     """Listen to hydrophones: poll, score, record and tell people, until Ctrl-C. Safe to stop and start at any time."""
-    quick = {"stall_s": idle_after, "poll_interval_s": idle_after / _IDLE_POLLS} if until_idle else {}
-    settings = load_settings(hydrophones=hydrophones, data=data, **quick)
+    settings = load_settings(hydrophones=hydrophones, data=data)
+    if until_idle:
+        settings = _quick(settings, idle_after)
     logging.getLogger("shared").setLevel(settings.log_level)
     console = wide_console()
     with open_house(settings, exclusive=True) as house:
         listen(house, console, idle_s=idle_after if until_idle else None)
-        print_summary(house, console) if until_idle else None
+        if until_idle:
+            print_summary(house, console)
+
+
+def _quick(settings: Settings, idle_s: float) -> Settings:
+    """As patient as a run needs that is to end; what was set on purpose stays."""
+    quick = {
+        "stall_s": idle_s,
+        "poll_interval_s": max(_SHORTEST_POLL_S, min(settings.poll_interval_s, idle_s / _IDLE_POLLS)),
+        "max_deliveries": _QUICK_DELIVERIES,
+    }
+    return settings.model_copy(update={k: v for k, v in quick.items() if k not in settings.model_fields_set})
 
 
 def listen(house: House, console: Console, *, idle_s: float | None, live: bool = True) -> None:
@@ -49,11 +63,16 @@ def listen(house: House, console: Console, *, idle_s: float | None, live: bool =
     board = Board(console, house.hydrophones, house.now)
     runner = Runner(house, tell=board.tell, idle_s=idle_s, live=live)
 
-    def finish(_signal: int, _frame: FrameType | None) -> None:
+    def finish(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.default_int_handler)  # whoever insists does not wait for the tidy end
         runner.stop()
 
+    handlers = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, finish)
-    with board.shown():
-        runner.run()
+        handlers = {number: signal.signal(number, finish) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with board.shown():
+            runner.run()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

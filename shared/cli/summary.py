@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.bootstrap import House
-from shared.documents import CLIPS, DETECTIONS, GAPS, Gap
+from shared.documents import DETECTIONS, GAPS, Gap
+
+_NEWEST = 100
 
 
 def wide_console() -> Console:
@@ -20,13 +22,13 @@ def wide_console() -> Console:
 
 
 def print_summary(house: House, console: Console) -> None:
-    """Print every detection and gap on record, and where clips, pictures and database lie."""
+    """Print the newest detections and gaps on record, and where clips, pictures and database lie."""
     documents = house.storage.documents
     names = {hydrophone.id: hydrophone.name for hydrophone in house.hydrophones}
-    detections = documents.query(DETECTIONS, order_by="timestamp")
-    gaps = [Gap.model_validate(stored.body) for stored in documents.query(GAPS, order_by="start_utc")]
-    clips = len(documents.query(CLIPS))
-    table = Table(title=f"{len(detections)} detections in {clips} clips")
+    detections = documents.query(DETECTIONS, order_by="timestamp", descending=True, limit=_NEWEST)[::-1]
+    newest_gaps = documents.query(GAPS, order_by="start_utc", descending=True, limit=_NEWEST)[::-1]
+    gaps = [Gap.model_validate(stored.body) for stored in newest_gaps]
+    table = Table(title=f"{len(detections)} detections")
     for heading in ("time (UTC)", "hydrophone", "confidence", "files"):
         table.add_column(heading, overflow="fold")
     for stored in detections:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from shared.errors import MessageError
 
-Utc = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:  # the first and the last hours that a datetime can hold
+        raise ValueError("is no time that can be told in UTC") from error
+
+
+Utc = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Document(BaseModel):
     """Base of all documents: immutable, and tolerant of fields that a newer version added."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=(), allow_inf_nan=False)
 
     def to_json(self) -> dict[str, Any]:
         """The document as JSON-ready values."""

@@ -11,11 +11,13 @@ from shared.documents.stream import Gap, SegmentBatch
 
 
 class Backfill(Document):
-    """Past audio to be scored: all of `[start_utc, end_utc)`, or one stretch of one folder.
+    """Past audio to be scored: a range of time, or one stretch of one folder.
 
-    With `epoch` set, only the segments of that folder from `first_index` to `last_index` (to its end, where that is
-    None) are meant. `at_epoch` and `at_index` say where the work stands; `tries` counts failures since it last
-    moved.
+    Without `epoch` it is a range, which is split into one stretch per folder (each naming it as its `parent`). A
+    stretch holds segments `first_index` to `last_index` of its folder; where these are not given, what of the folder
+    lies in `[start_utc, end_utc)`, or from `first_index` to the folder's end. `next_epoch` is the folder that came
+    after it, None while it may still grow; `known_index` a segment that its playlist has been seen to list. `at_index`
+    says where the work stands, `tries` how often it failed since it last moved, `retry_utc` when to try again.
     """
 
     id: str
@@ -23,13 +25,16 @@ class Backfill(Document):
     start_utc: Utc
     end_utc: Utc
     reason: Literal["requested", "behind"]
+    parent: str = ""
     epoch: int | None = None
-    first_index: int = 0
+    first_index: int | None = None
     last_index: int | None = None
-    at_epoch: int | None = None
+    next_epoch: int | None = None
+    known_index: int = -1
     at_index: int = 0
     batches_sent: int = 0
     tries: int = 0
+    retry_utc: Utc | None = None
     state: Literal["open", "done"] = "open"
     detail: str = ""
 

@@ -96,8 +96,9 @@ class Gap(Document):
     @computed_field  # type: ignore[prop-decorator]  # mypy does not follow pydantic's decorator over property
     @property
     def id(self) -> str:
-        """Derived from folder, segments and reason; `:` instead of `/`, which document ids may not hold."""
-        where = f"{self.first_index}-{self.last_index}" if self.first_index is not None else "time"
+        """Derived from folder, place and reason; `:` instead of `/`, which document ids may not hold."""
+        indices = f"{self.first_index}-{self.last_index}"
+        where = indices if self.first_index is not None else f"{self.start_utc:%Y%m%dt%H%M%S}"
         return f"{self.hydrophone_id}:{self.epoch}:{where}:{self.reason}"
 
     @computed_field  # type: ignore[prop-decorator]  # mypy does not follow pydantic's decorator over property

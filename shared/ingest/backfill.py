@@ -1,45 +1,48 @@
 """Past audio: what was missed while Haro was behind, and date ranges that people ask for, through the same queue.
 
-Only as much old audio waits on the queue as `room` allows, so that the newest minute is never late because of an
-old one.
+Only as much old audio waits on the queue as `room` allows, so that the newest minute is never late because of an old
+one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
 
-from shared.documents import BACKFILLS, GAPS, Backfill, Gap, GapReason
-from shared.errors import ConflictError, StreamError, StreamNotFound
+from shared.documents import BACKFILLS, CLIPS, GAPS, Backfill, Gap, GapReason, SegmentBatch
+from shared.errors import ConflictError, StreamError, StreamNotFound, StreamUnreachable
 from shared.hydrophones import Hydrophone
-from shared.ingest.batches import BATCH_SEGMENTS, Cut, cut
+from shared.ingest.batches import BATCH_SEGMENTS, cut, start_of
 from shared.ingest.hls import Playlist, Streams, folder_start_utc
 from shared.ingest.ledger import batch_message
 from shared.storage.ports import DocumentStore, MessageQueue
 
-MAX_TRIES = 20
-"""Polls in a row that may fail to read a folder before its stretch is given up as a gap."""
+MAX_TRIES = 50
+"""Failures in a row after which a stretch is given up as a gap; with the waits between, more than seven hours."""
+
+FIRST_RETRY_S = 10.0
+LONGEST_RETRY_S = 600.0
+_PATIENCE = timedelta(seconds=300)  # how long after its end a range waits for a batch that is not complete
 
 
 @dataclass(frozen=True)
 class BackfillReport:
-    """One step of a backfill: the job as it stands now, how many batches it sent, and what went wrong, if anything."""
+    """One step of a backfill: the job as it stands now, and how many batches it sent."""
 
     job: Backfill
     sent: int = 0
-    message: str = ""
 
 
-def requested(hydrophone: Hydrophone, start_utc: datetime, end_utc: datetime) -> Backfill:
-    """The backfill of a date range that somebody asked for. The same range is the same job."""
-    return Backfill(
-        id=f"requested:{hydrophone.id}:{start_utc:%Y%m%dt%H%M%S}-{end_utc:%Y%m%dt%H%M%S}",
-        hydrophone_id=hydrophone.id,
-        start_utc=start_utc,
-        end_utc=end_utc,
-        reason="requested",
-    )
+def request_backfill(documents: DocumentStore, job: Backfill) -> None:
+    """Put a backfill on the list; one that was done before is done again, which scores nothing twice."""
+    if documents.create(BACKFILLS, job.to_json()):
+        return
+    stored = documents.get(BACKFILLS, job.hydrophone_id, job.id)
+    if stored is not None and stored.body["state"] == "done":
+        documents.replace(BACKFILLS, job.to_json(), etag=stored.etag)
 
 
 def enqueue_backfills(
@@ -53,16 +56,16 @@ def enqueue_backfills(
 ) -> list[BackfillReport]:
     """Take every open backfill one step further, newest audio first, putting at most `room` batches on the queue."""
     reports: list[BackfillReport] = []
-    for stored in documents.query(
-        BACKFILLS, where={"state": "open"}, order_by="start_utc", descending=True, limit=room if room > 0 else 1
-    ):
-        if room <= 0:
-            break
+    for stored in documents.query(BACKFILLS, where={"state": "open"}, order_by="start_utc", descending=True):
         job = Backfill.model_validate(stored.body)
         hydrophone = hydrophones.get(job.hydrophone_id)
-        if hydrophone is None:
+        if room <= 0:
+            break
+        if hydrophone is None or (job.retry_utc is not None and job.retry_utc > now()):
             continue
         report = _Step(job, hydrophone, streams, documents, queue, now()).take(room)
+        if report.job == job:
+            continue
         try:
             documents.replace(BACKFILLS, report.job.to_json(), etag=stored.etag)
         except ConflictError:
@@ -72,8 +75,22 @@ def enqueue_backfills(
     return reports
 
 
+def stretches(job: Backfill, folders: Iterable[int]) -> list[Backfill]:
+    """A range of time as one stretch per folder that may hold some of it."""
+    ordered = sorted(folders)
+    start_s, end_s = job.start_utc.timestamp(), job.end_utc.timestamp()
+    following: dict[int, int | None] = {**dict(pairwise(ordered)), **dict.fromkeys(ordered[-1:])}
+    before = [epoch for epoch in ordered if epoch <= start_s][-1:]
+    return [
+        job.model_copy(
+            update={"id": f"{job.id}:{epoch}", "parent": job.id, "epoch": epoch, "next_epoch": following[epoch]}
+        )
+        for epoch in (*before, *(epoch for epoch in ordered if start_s < epoch < end_s))
+    ]
+
+
 class _Step:
-    """One job's next step: some batches of one folder, or the move to the next folder."""
+    """One job's next step: a range is split, a stretch sends some of its batches."""
 
     def __init__(
         self,
@@ -92,92 +109,81 @@ class _Step:
         self._now = now
 
     def take(self, room: int) -> BackfillReport:
+        job = self._job
         try:
-            folders = self._folders()
-            if not folders:
-                return self._done("no audio was published in that range")
-            epoch, later = folders[0], folders[1] if len(folders) > 1 else None
-            try:
-                playlist = self._streams.playlist(self._hydrophone, epoch)
-            except StreamNotFound as error:
-                if later is None and self._job.epoch is None and self._newest(epoch):
-                    return self._failed(error)  # the folder in use: its playlist is about to come
-                self._tell_gap("folder_gone", epoch, self._begin(epoch), self._until(later), str(error))
-                return self._go_on(later, sent=0)
+            if job.epoch is None:
+                return self._split()
+            playlist = self._streams.playlist(self._hydrophone, job.epoch)
+            if playlist.last_index < max(job.known_index, -1 if job.last_index is None else job.last_index, 0):
+                raise StreamUnreachable(f"{self._hydrophone.stream_url}: folder {job.epoch} lists less than it did")
+        except StreamNotFound as error:
+            if job.epoch is None or job.next_epoch is None:
+                return self._failed(error)  # the folder in use: its playlist is about to come
+            self._tell_gap("folder_gone", max(job.start_utc, folder_start_utc(job.epoch)), str(error))
+            return self._changed(state="done", detail=str(error))
         except StreamError as error:
             return self._failed(error)
-        return self._send(playlist, later, room)
+        return self._send(playlist, room)
 
-    def _send(self, playlist: Playlist, later: int | None, room: int) -> BackfillReport:
-        piece = self._cut(playlist, over=later is not None or playlist.closed or self._job.epoch is not None)
+    def _split(self) -> BackfillReport:
+        parts = stretches(self._job, self._streams.folders(self._hydrophone))
+        for part in parts:
+            request_backfill(self._documents, part)
+        return self._changed(state="done", detail="" if parts else "no audio was published in that range")
+
+    def _send(self, playlist: Playlist, room: int) -> BackfillReport:
+        job = self._job
+        over = job.next_epoch is not None or playlist.closed
+        first, stop = _bounds(job, playlist)
+        final = over or self._now > job.end_utc + _PATIENCE
+        piece = cut(
+            job.hydrophone_id, playlist, start=max(first, job.at_index), stop=stop, final=final, origin="backfill"
+        )
         batches = piece.batches[:room]
         whole = len(batches) == len(piece.batches)
         stands_at = piece.next_index if whole else batches[-1].last_index + 1
         for gap in piece.gaps:
             if gap.first_index is not None and gap.first_index < stands_at:
                 self._documents.create(GAPS, gap.to_json())
-        self._queue.send([batch_message(batch) for batch in batches])
-        job = self._job.model_copy(
-            update={
-                "at_epoch": playlist.epoch,
-                "at_index": stands_at,
-                "batches_sent": self._job.batches_sent + len(batches),
-                "tries": 0,
-                "detail": "",
-            }
-        )
+        unscored = [rest for batch in batches if (rest := self._unscored(batch)) is not None]
+        self._queue.send([batch_message(batch) for batch in unscored])
+        sent = {"at_index": stands_at, "batches_sent": job.batches_sent + len(unscored), "tries": 0, "retry_utc": None}
         if not whole:
-            return BackfillReport(job, len(batches))
-        self._job = job
-        open_end = self._job.epoch is None or self._job.last_index is None
-        if open_end and playlist.segments and (later is not None or self._job.epoch is not None):
-            detail = f"folder {playlist.epoch} ended"
-            self._tell_gap(
-                "stream_restarted", playlist.epoch, playlist.segments[-1].end_utc, self._until(later), detail
-            )
-        return self._go_on(later, sent=len(batches))
+            return self._changed(len(unscored), **sent)
+        if not final and (stop is None or stands_at < stop):
+            waiting = self._now + timedelta(seconds=FIRST_RETRY_S)
+            return self._changed(len(unscored), **{**sent, "retry_utc": waiting})
+        if job.last_index is None and job.next_epoch is not None:
+            self._tell_gap("stream_restarted", playlist.segments[-1].end_utc, f"folder {job.epoch} ended")
+        return self._changed(len(unscored), **sent, state="done", detail="")
 
-    def _cut(self, playlist: Playlist, *, over: bool) -> Cut:
-        """What is left to send of this folder: whole batches around the range, so that ids equal those of live work."""
+    def _unscored(self, batch: SegmentBatch) -> SegmentBatch | None:
+        """What of a batch no clip under another id holds: a stream that stood still was cut at other places."""
+        near = timedelta(minutes=30)
+        clips = self._documents.query(
+            CLIPS,
+            partition=batch.hydrophone_id,
+            since=("start_utc", (batch.start_utc - near).isoformat()),
+            until=("start_utc", (batch.end_utc + near).isoformat()),
+        )
+        scored: set[int] = set()
+        for clip in clips:
+            hydrophone_id, epoch, span = str(clip.body["id"]).split(":")
+            first, last = map(int, span.split("-"))
+            if (hydrophone_id, int(epoch)) == (batch.hydrophone_id, batch.epoch) and clip.body["id"] != _clip_id(batch):
+                scored.update(range(first, last + 1))
+        left = tuple(segment for segment in batch.segments if segment.index not in scored)
+        return batch.model_copy(update={"segments": left}) if left else None
+
+    def _tell_gap(self, reason: GapReason, start_utc: datetime, detail: str) -> None:
+        """Tell that nothing was heard from `start_utc` until the next folder or the end of the range."""
         job = self._job
-        first = max(job.first_index, job.at_index) if job.epoch is not None else 0
-        stop = None if job.last_index is None else job.last_index + 1
-        if job.epoch is None:
-            inside = [s.index for s in playlist.segments if s.end_utc > job.start_utc and s.start_utc < job.end_utc]
-            if not inside:
-                return Cut((), (), job.at_index)
-            first = inside[0] // BATCH_SEGMENTS * BATCH_SEGMENTS
-            stop = (inside[-1] // BATCH_SEGMENTS + 1) * BATCH_SEGMENTS
-            if job.at_epoch == playlist.epoch:
-                first = max(first, job.at_index)
-        return cut(job.hydrophone_id, playlist, start=first, stop=stop, final=over, origin="backfill")
-
-    def _folders(self) -> list[int]:
-        """The folders still to be read, in order; the first is where the work stands."""
-        job = self._job
-        if job.epoch is not None:
-            return [job.epoch]
-        folders = self._streams.folders(self._hydrophone, after=job.at_epoch - 1 if job.at_epoch is not None else 0)
-        start_s, end_s = job.start_utc.timestamp(), job.end_utc.timestamp()
-        before = [epoch for epoch in folders if epoch <= start_s]
-        inside = [epoch for epoch in folders if start_s < epoch < end_s]
-        return before[-1:] + inside if job.at_epoch is None else [e for e in folders if job.at_epoch <= e < end_s]
-
-    def _newest(self, epoch: int) -> bool:
-        return self._streams.latest_epoch(self._hydrophone) == epoch
-
-    def _begin(self, epoch: int) -> datetime:
-        at_work = self._job.epoch is not None or self._job.at_epoch == epoch
-        return self._job.start_utc if at_work else max(self._job.start_utc, folder_start_utc(epoch))
-
-    def _until(self, later: int | None) -> datetime:
-        return self._job.end_utc if later is None else min(self._job.end_utc, folder_start_utc(later))
-
-    def _tell_gap(self, reason: GapReason, epoch: int, start_utc: datetime, end_utc: datetime, detail: str) -> None:
+        end_utc = job.end_utc if job.next_epoch is None else min(job.end_utc, folder_start_utc(job.next_epoch))
+        start_utc = max(start_utc, job.start_utc)
         if end_utc > start_utc:
             gap = Gap(
-                hydrophone_id=self._job.hydrophone_id,
-                epoch=epoch,
+                hydrophone_id=job.hydrophone_id,
+                epoch=job.epoch or 0,
                 start_utc=start_utc,
                 end_utc=end_utc,
                 reason=reason,
@@ -185,19 +191,34 @@ class _Step:
             )
             self._documents.create(GAPS, gap.to_json())
 
-    def _go_on(self, later: int | None, *, sent: int) -> BackfillReport:
-        if later is None:
-            return self._done("", sent=sent)
-        return BackfillReport(self._job.model_copy(update={"at_epoch": later, "at_index": 0, "tries": 0}), sent)
-
-    def _done(self, detail: str, *, sent: int = 0) -> BackfillReport:
-        return BackfillReport(self._job.model_copy(update={"state": "done", "detail": detail}), sent, detail)
-
     def _failed(self, error: StreamError) -> BackfillReport:
-        job = self._job.model_copy(update={"tries": self._job.tries + 1, "detail": str(error)})
-        if job.tries < MAX_TRIES:
-            return BackfillReport(job, message=str(error))
-        epoch = job.at_epoch or job.epoch or int(job.start_utc.timestamp())
-        self._tell_gap("unreachable", epoch, self._begin(epoch), job.end_utc, str(error))
-        self._job = job
-        return self._done(f"given up after {job.tries} tries: {error}")
+        job = self._job
+        if job.tries + 1 >= MAX_TRIES:
+            self._tell_gap("unreachable", job.start_utc, str(error))
+            return self._changed(state="done", detail=f"given up after {MAX_TRIES} tries: {error}")
+        wait_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0**job.tries)
+        retry_utc = self._now + timedelta(seconds=wait_s)
+        return self._changed(tries=job.tries + 1, retry_utc=retry_utc, detail=str(error))
+
+    def _changed(self, sent: int = 0, **changes: Any) -> BackfillReport:
+        return BackfillReport(self._job.model_copy(update=changes), sent)
+
+
+def _bounds(job: Backfill, playlist: Playlist) -> tuple[int, int | None]:
+    """The first index of a stretch, and the one after its last (None: to the folder's end).
+
+    Where the job gives times, whole batches around them are meant, so that ids equal those of live work.
+    """
+    if job.first_index is not None:
+        return job.first_index, None if job.last_index is None else job.last_index + 1
+    inside = [s.index for s in playlist.segments if s.end_utc > job.start_utc and s.start_utc < job.end_utc]
+    if not inside:
+        return 0, 0
+    first = inside[0] // BATCH_SEGMENTS * BATCH_SEGMENTS
+    if inside[-1] == playlist.last_index and start_of(playlist, playlist.last_index + 1) < job.end_utc:
+        return first, None
+    return first, (inside[-1] // BATCH_SEGMENTS + 1) * BATCH_SEGMENTS
+
+
+def _clip_id(batch: SegmentBatch) -> str:
+    return batch.id.replace("/", ":")

@@ -1,6 +1,6 @@
 """From a playlist and a cursor to batches and gaps. Pure: values in, values out.
 
-A folder is cut on a fixed grid: segments 6k to 6k+5 make one batch, about 60 s. Whoever cuts the same playlist, live or
+A folder is cut on a fixed grid: segments 6k to 6k+5 make one batch, about 60 s. Whoever cuts the same stretch, live or
 as a backfill, before or after a crash, gets the same batches under the same ids.
 """
 
@@ -23,14 +23,13 @@ class Rules:
 
     `stall_s`: a playlist that has not grown for so long gets its last, shorter batch sent. `far_behind_s`: more
     unread audio than this becomes a backfill. `first_contact_s`: how much of the past is taken in where Haro never
-    listened. `settle_s`: how long after a restart the old folder may still grow. `give_up_s`: how long an ended
+    listened. `give_up_s`: how long an ended
     folder that cannot be read holds up the new one.
     """
 
     stall_s: float = 120.0
     far_behind_s: float = 600.0
     first_contact_s: float = 3600.0
-    settle_s: float = 30.0
     give_up_s: float = 300.0
 
 
@@ -151,7 +150,7 @@ def first_contact(
             ),
         )
     elif has_earlier and reach < playlist.start_utc:
-        backfills.append(_range(hydrophone_id, reach, playlist.start_utc))
+        backfills.append(time_range(hydrophone_id, reach, playlist.start_utc, reason="behind"))
     return Cursor(
         hydrophone_id=hydrophone_id,
         epoch=playlist.epoch,
@@ -178,7 +177,7 @@ def advance(cursor: Cursor, playlist: Playlist, *, now: datetime, ended: bool, r
     live_from = cursor.next_index
     backfills: tuple[Backfill, ...] = ()
     if _unread_s(playlist, cursor.next_index) > rules.far_behind_s:
-        live_from = playlist.last_index + 1 if ended else _present_index(playlist)
+        live_from = playlist.last_index + 1 if ended else max(cursor.next_index, _present_index(playlist))
         backfills = tuple(_stretch(cursor.hydrophone_id, playlist, cursor.next_index, live_from))
     piece = cut(cursor.hydrophone_id, playlist, start=live_from, final=final and complete)
     if piece.next_index == cursor.next_index and not grown:
@@ -212,27 +211,30 @@ def next_folder(
     folder may yet be read. `missed` are folders that came and went between the two: their audio becomes a backfill.
     """
     begins = folder_start_utc(epoch)
-    ends = folder_start_utc(missed[0]) if missed else begins
+    successor = missed[0] if missed else epoch
+    ends = folder_start_utc(successor)
+    # A node whose clock was wrong for a while names folders of another time: that is no gap of years.
+    left = max([cursor.next_start_utc, *(folder_start_utc(known) for known in cursor.finished_epochs)])
     gaps: list[Gap] = []
     backfills: list[Backfill] = []
     if reason == "unread":
-        backfills.append(_rest_of_folder(cursor, until_utc=ends))
-    elif ends > cursor.next_start_utc:
-        detail = f"folder {cursor.epoch} ended, folder {missed[0] if missed else epoch} began"
+        backfills.append(_rest_of_folder(cursor, successor))
+    elif ends > left:
+        detail = f"folder {cursor.epoch} ended, folder {successor} began"
         if reason == "folder_gone":
             detail = f"folder {cursor.epoch} vanished before it was read to its end"
         gaps.append(
             Gap(
                 hydrophone_id=cursor.hydrophone_id,
                 epoch=cursor.epoch,
-                start_utc=cursor.next_start_utc,
+                start_utc=left,
                 end_utc=ends,
                 reason=reason,
                 detail=detail,
             )
         )
     if missed:
-        backfills.append(_range(cursor.hydrophone_id, ends, begins))
+        backfills.append(time_range(cursor.hydrophone_id, ends, begins, reason="behind"))
     return cursor.model_copy(
         update={
             "epoch": epoch,
@@ -249,26 +251,30 @@ def next_folder(
     )
 
 
-def _rest_of_folder(cursor: Cursor, *, until_utc: datetime) -> Backfill:
+def _rest_of_folder(cursor: Cursor, successor: int) -> Backfill:
     return Backfill(
         id=f"behind:{cursor.hydrophone_id}:{cursor.epoch}:{cursor.next_index}-end",
         hydrophone_id=cursor.hydrophone_id,
         start_utc=cursor.next_start_utc,
-        end_utc=max(until_utc, cursor.next_start_utc),
+        end_utc=max(folder_start_utc(successor), cursor.next_start_utc),
         reason="behind",
         epoch=cursor.epoch,
         first_index=cursor.next_index,
-        at_index=cursor.next_index,
+        next_epoch=successor,
+        known_index=cursor.seen_index,
     )
 
 
-def _range(hydrophone_id: str, start_utc: datetime, end_utc: datetime) -> Backfill:
+def time_range(
+    hydrophone_id: str, start_utc: datetime, end_utc: datetime, *, reason: Literal["requested", "behind"]
+) -> Backfill:
+    """The backfill of a range of time. The same range is the same job."""
     return Backfill(
-        id=f"behind:{hydrophone_id}:{start_utc:%Y%m%dt%H%M%S}-{end_utc:%Y%m%dt%H%M%S}",
+        id=f"{reason}:{hydrophone_id}:{start_utc:%Y%m%dt%H%M%S}-{end_utc:%Y%m%dt%H%M%S}",
         hydrophone_id=hydrophone_id,
         start_utc=start_utc,
         end_utc=end_utc,
-        reason="behind",
+        reason=reason,
     )
 
 
@@ -294,6 +300,5 @@ def _stretch(hydrophone_id: str, playlist: Playlist, first: int, stop: int) -> l
             epoch=playlist.epoch,
             first_index=first,
             last_index=stop - 1,
-            at_index=first,
         )
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from shared.documents import Cursor, Gap, SegmentBatch
-from shared.errors import ConflictError, HaroError, StreamError, StreamNotFound, StreamUnreachable
+from shared.errors import ConflictError, HaroError, PlaylistError, StreamError, StreamNotFound, StreamUnreachable
 from shared.hydrophones import Hydrophone
 from shared.ingest.batches import Rules, advance, first_contact, next_folder
 from shared.ingest.hls import Playlist, Streams
@@ -19,6 +20,8 @@ from shared.storage.ports import DocumentStore, MessageQueue
 _MAX_MOVES = 6  # first contact, the rest of the old folder, the new one; the next poll takes up what is left
 _PARALLEL = 32
 _LOOK_BACK_S = 30 * 86_400  # longer than any node keeps a folder
+
+_log = logging.getLogger(__name__)
 
 PollState = Literal["listening", "waiting", "stalled", "ended", "unreachable", "postponed"]
 
@@ -48,7 +51,8 @@ class Backoff:
 
     def due(self, hydrophone_id: str, now: datetime) -> bool:
         """Whether the hydrophone may be asked now."""
-        return hydrophone_id not in self._failures or now >= self._failures[hydrophone_id][1]
+        until = self._failures[hydrophone_id][1] if hydrophone_id in self._failures else now
+        return not timedelta(0) < until - now <= timedelta(seconds=self.cap_s)  # longer: the clock was set back
 
     def note(self, report: PollReport, now: datetime) -> None:
         """Remember how the poll went: every failure in a row doubles the wait, up to the cap."""
@@ -81,6 +85,9 @@ def enqueue_new_batches(
             report = PollReport(hydrophone.id, "waiting", message=f"another poller was first: {error}")
         except HaroError as error:
             report = PollReport(hydrophone.id, "unreachable", message=str(error))
+        except Exception as error:  # noqa: BLE001 - a bug met at one hydrophone must not stop the others
+            _log.exception("a bug, met at %s", hydrophone.id)
+            report = PollReport(hydrophone.id, "unreachable", message=f"a bug: {error!r}")
         backoff.note(report, now())
         return report
 
@@ -93,7 +100,7 @@ def enqueue_new_batches(
 def _poll(
     hydrophone: Hydrophone, streams: Streams, ledger: Ledger, rules: Rules, now: Callable[[], datetime]
 ) -> PollReport:
-    """Read one stream as far as it goes. An ended folder is read to its end before the next one begins."""
+    """Read one stream as far as it goes. A folder that the node has left is read to its end before the next one."""
 
     def report(state: PollState, newest_utc: datetime | None = None, message: str = "") -> PollReport:
         return PollReport(hydrophone.id, state, tuple(ledger.batches), tuple(ledger.gaps), newest_utc, message)
@@ -101,60 +108,81 @@ def _poll(
     latest = streams.latest_epoch(hydrophone)
     for _ in range(_MAX_MOVES):
         cursor = ledger.cursor
-        over = cursor is not None and _is_over(cursor, latest, now(), rules)
+        left = cursor is not None and _has_left(hydrophone, streams, cursor, latest, now(), rules)
+        missed: tuple[int, ...] = ()
         try:
-            playlist = _read(hydrophone, streams, cursor, latest, over=over)
+            if cursor is None:
+                playlist = streams.playlist(hydrophone, latest)
+                earlier = _folders_between(hydrophone, streams, latest - _LOOK_BACK_S, latest)
+                start = first_contact(hydrophone.id, playlist, now=now(), rules=rules, has_earlier=bool(earlier))
+                ledger.begin(start)
+                continue
+            if left:
+                missed = _folders_between(hydrophone, streams, max(cursor.epoch, *cursor.finished_epochs, 0), latest)
+            playlist = _read(hydrophone, streams, cursor, left=left)
         except StreamError as error:
-            if cursor is None or not over:
+            if cursor is None or not left:
                 if isinstance(error, StreamNotFound):
                     return report("waiting", message=f"no playlist yet in folder {cursor.epoch if cursor else latest}")
                 raise
-            if isinstance(error, StreamNotFound):
-                ledger.move(next_folder(cursor, latest, now=now(), reason="folder_gone"))
-            elif ledger.stuck_s(cursor, now()) < rules.give_up_s:
+            if ledger.move(_without_reading(cursor, latest, missed, error, now(), rules)).epoch == cursor.epoch:
                 raise
-            else:
-                ledger.move(next_folder(cursor, latest, now=now(), reason="unread"))
             continue
-        if cursor is None:
-            earlier = _folders_between(hydrophone, streams, latest - _LOOK_BACK_S, latest)
-            start = first_contact(hydrophone.id, playlist, now=now(), rules=rules, has_earlier=bool(earlier))
-            ledger.begin(start)
-            continue
-        cursor = ledger.move(advance(cursor, playlist, now=now(), ended=over, rules=rules))
-        if over:
-            missed = _folders_between(hydrophone, streams, cursor.epoch, latest)
-            ledger.move(next_folder(cursor, latest, now=now(), missed=missed))
-            continue
-        return report(*_standing(cursor, playlist, latest, now(), rules))
+        cursor = ledger.move(advance(cursor, playlist, now=now(), ended=left, rules=rules))
+        if not left:
+            return report(*_standing(cursor, playlist, latest, now(), rules))
+        ledger.move(next_folder(cursor, latest, now=now(), missed=missed))
     return report("listening", message="still catching up with restarts")
 
 
-def _is_over(cursor: Cursor, latest: int, now: datetime, rules: Rules) -> bool:
-    """Whether the node has left the cursor's folder, and long enough ago that the folder's last uploads are done.
+def _without_reading(
+    cursor: Cursor, latest: int, missed: tuple[int, ...], error: StreamError, now: datetime, rules: Rules
+) -> Cursor:
+    """The cursor when the folder it is to leave cannot be read: gone for good, or waited for as long as is right."""
+    if isinstance(error, StreamNotFound):
+        return next_folder(cursor, latest, now=now, missed=missed, reason="folder_gone")
+    if cursor.stuck_since_utc is None:
+        return cursor.model_copy(update={"stuck_since_utc": now})
+    if (now - cursor.stuck_since_utc).total_seconds() < rules.give_up_s:
+        return cursor
+    return next_folder(cursor, latest, now=now, missed=missed, reason="unread")
 
-    A pointer back to a folder that was finished before is stale, not a restart.
+
+def _has_left(
+    hydrophone: Hydrophone, streams: Streams, cursor: Cursor, latest: int, now: datetime, rules: Rules
+) -> bool:
+    """Whether the node has left the cursor's folder for another one, and the old one's last uploads are done.
+
+    The new folder is looked at first: a `latest.txt` that names a folder without a playlist is wrong, or early. Once
+    the new folder lists a second segment, or the old one has not grown for `stall_s`, the old one is complete. A
+    pointer back to a folder that was finished before is stale, not a restart.
     """
-    restarted = latest != cursor.epoch and latest not in cursor.finished_epochs
-    return restarted and not 0 <= now.timestamp() - latest < rules.settle_s
+    if latest == cursor.epoch or latest in cursor.finished_epochs:
+        return False
+    try:
+        new = streams.playlist(hydrophone, latest)
+    except StreamError:
+        return False
+    return len(new.segments) > 1 or new.closed or (now - cursor.seen_utc).total_seconds() >= rules.stall_s
 
 
-def _read(hydrophone: Hydrophone, streams: Streams, cursor: Cursor | None, latest: int, *, over: bool) -> Playlist:
-    if cursor is None:
-        return streams.playlist(hydrophone, latest)
+def _read(hydrophone: Hydrophone, streams: Streams, cursor: Cursor, *, left: bool) -> Playlist:
     playlist = streams.playlist(hydrophone, cursor.epoch, known=(cursor.next_index, cursor.next_start_utc))
-    if over and playlist.last_index < cursor.seen_index:
+    if left and playlist.last_index < cursor.seen_index:
         raise StreamUnreachable(f"{hydrophone.stream_url}: the playlist of folder {cursor.epoch} has lost its end")
     return playlist
 
 
 def _folders_between(hydrophone: Hydrophone, streams: Streams, epoch: int, latest: int) -> tuple[int, ...]:
-    """Folders that came and went unseen. A server that cannot list its folders leaves them to the gap record."""
+    """Folders between two others. A server that does not list its folders leaves them to the gap record.
+
+    Raises StreamUnreachable when it would list them, but not now.
+    """
     if latest <= epoch:
         return ()
     try:
         return tuple(folder for folder in streams.folders(hydrophone, after=epoch) if folder < latest)
-    except StreamError:
+    except (StreamNotFound, PlaylistError):
         return ()
 
 
@@ -164,10 +192,10 @@ def _standing(
     if not playlist.segments:
         return "waiting", None, f"folder {cursor.epoch} has no segment yet"
     newest = playlist.segments[-1].end_utc
-    if latest in cursor.finished_epochs:
-        return "listening", newest, f"latest.txt points back to folder {latest}, which was read to its end before"
     if playlist.closed and latest == cursor.epoch:
         return "ended", newest, "the stream has ended"
     if (now - cursor.seen_utc).total_seconds() >= rules.stall_s:
         return "stalled", newest, f"nothing new since {cursor.seen_utc:%Y-%m-%d %H:%M:%S} UTC"
-    return "listening", newest, ""
+    if latest in cursor.finished_epochs:
+        return "listening", newest, f"latest.txt points back to folder {latest}, which was read to its end before"
+    return "listening", newest, f"folder {latest} begins" if latest != cursor.epoch else ""

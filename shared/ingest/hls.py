@@ -7,17 +7,18 @@ of that folder since its start as `liveN.ts` (spec of the node: orcasound/orcano
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote, urljoin
 from xml.etree import ElementTree as ET
 
 import m3u8
 
 from shared.documents import Segment, TimeSource
-from shared.errors import PlaylistError
+from shared.errors import PlaylistError, StreamError
 from shared.http import Http
 from shared.hydrophones import Hydrophone
 
@@ -27,7 +28,12 @@ FOLDER_TO_AUDIO_OFFSET_S = 2.0
 _SEGMENT_NAME = re.compile(r"(\d{1,9})\.ts(?:\?.*)?$", re.IGNORECASE)
 _MAX_LATEST_BYTES = 1024
 _MAX_PLAYLIST_BYTES = 8 * 1024 * 1024  # a folder of a week lists 60 480 segments in about 2 MB
-_MAX_LISTING_PAGES = 50
+_MAX_LISTING_PAGES = 100
+_MAX_SEGMENT_S = 3600.0
+_MAX_URI_LENGTH = 2048
+_MAX_SKIPPED = 1000
+
+_Entry = tuple[str, float, datetime | None]
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,8 @@ class HttpStreams:
             if next_token is None:
                 break
             token = f"&continuation-token={quote(next_token, safe='')}"
+        else:
+            raise StreamError(f"{hydrophone.bucket_url}: lists more than {_MAX_LISTING_PAGES} pages of folders")
         return sorted(epoch for epoch in found if epoch > after)
 
 
@@ -123,28 +131,45 @@ def parse_playlist(text: str, *, epoch: int, url: str, known: tuple[int, datetim
         text = whole  # a tag cut in the middle, which the parser would stumble over
     try:
         parsed = m3u8.loads(text)
-    except (ValueError, m3u8.ParseError) as error:
-        raise PlaylistError(f"{url}: cannot be read as an HLS playlist: {error}") from error
-    entries: dict[int, tuple[str, float, datetime | None]] = {}
-    for entry in parsed.segments:
-        name = _SEGMENT_NAME.search(entry.uri or "")
-        if name and entry.duration and entry.duration > 0:
-            place = (urljoin(url, entry.uri), entry.duration, entry.current_program_date_time)
-            entries.setdefault(int(name[1]), place)
-    indices = sorted(entries)
-    if not indices:
-        return Playlist(epoch, (), "folder_epoch", closed=parsed.is_endlist)
-    starts, source = _start_times(indices, entries, epoch=epoch, known=known)
-    segments = tuple(
-        Segment(index=index, url=entries[index][0], start_utc=start, duration_s=entries[index][1])
-        for index, start in zip(indices, starts, strict=True)
-    )
+        entries = _entries(parsed.segments, folder_url=url.rsplit("/", 1)[0])
+        indices = _plausible(sorted(entries))
+        if not indices:
+            return Playlist(epoch, (), "folder_epoch", closed=parsed.is_endlist)
+        starts, source = _start_times(indices, entries, epoch=epoch, known=known)
+        segments = tuple(
+            Segment(index=index, url=entries[index][0], start_utc=start, duration_s=entries[index][1])
+            for index, start in zip(indices, starts, strict=True)
+        )
+    except (ValueError, OverflowError, LookupError, TypeError, AttributeError, m3u8.ParseError) as error:
+        # The parser raises whatever it stumbles over; one odd playlist must not stop the other hydrophones.
+        raise PlaylistError(f"{url}: cannot be read as an HLS playlist: {error!r}") from error
     return Playlist(epoch, segments, source, closed=parsed.is_endlist)
+
+
+def _entries(listed: Iterable[Any], *, folder_url: str) -> dict[int, _Entry]:
+    """What the playlist lists, by index: address, length, and EXT-X-PROGRAM-DATE-TIME where there is one."""
+    entries: dict[int, _Entry] = {}
+    for entry in listed:
+        uri = entry.uri or ""
+        name = _SEGMENT_NAME.search(uri)
+        if name and entry.duration and 0 < entry.duration <= _MAX_SEGMENT_S and len(uri) <= _MAX_URI_LENGTH:
+            plain = "/" not in uri and ":" not in uri  # joining addresses properly costs ten times as much
+            address = f"{folder_url}/{uri}" if plain else urljoin(f"{folder_url}/", uri)
+            entries.setdefault(int(name[1]), (address, entry.duration, entry.current_program_date_time))
+    return entries
+
+
+def _plausible(indices: list[int]) -> list[int]:
+    """The indices up to the first absurd jump: a node that skips hours of segments does not exist."""
+    for position, (before, after) in enumerate(pairwise(indices), start=1):
+        if after - before > _MAX_SKIPPED:
+            return indices[:position]
+    return indices
 
 
 def _start_times(
     indices: list[int],
-    entries: dict[int, tuple[str, float, datetime | None]],
+    entries: dict[int, _Entry],
     *,
     epoch: int,
     known: tuple[int, datetime] | None,

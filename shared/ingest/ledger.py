@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from shared.documents import BACKFILLS, CURSORS, GAPS, Cursor, Gap, SegmentBatch
 from shared.errors import ConflictError
 from shared.storage.ports import DocumentStore, Message, MessageQueue
@@ -38,11 +36,11 @@ class Ledger:
 
     def begin(self, cursor: Cursor) -> Cursor:
         """Store the hydrophone's first cursor. Raises ConflictError when another poller was first."""
-        if not self._documents.create(CURSORS, cursor.to_json()):
-            raise ConflictError(f"another poller began {cursor.hydrophone_id} at the same moment")
+        body = cursor.to_json()
+        created = self._documents.create(CURSORS, body)
         stored = self._documents.get(CURSORS, cursor.hydrophone_id, cursor.id)
-        if stored is None:
-            raise ConflictError(f"the cursor of {cursor.hydrophone_id} was removed as it was written")
+        if not created or stored is None or stored.body != body:
+            raise ConflictError(f"another poller began {cursor.hydrophone_id} at the same moment")
         self._etag = stored.etag
         return self._send(cursor)
 
@@ -52,13 +50,6 @@ class Ledger:
             return cursor
         self._etag = self._documents.replace(CURSORS, cursor.to_json(), etag=self._etag)
         return self._send(cursor)
-
-    def stuck_s(self, cursor: Cursor, now: datetime) -> float:
-        """For how long the cursor's ended folder could not be read; the first failure is remembered."""
-        if cursor.stuck_since_utc is None:
-            self.move(cursor.model_copy(update={"stuck_since_utc": now}))
-            return 0.0
-        return (now - cursor.stuck_since_utc).total_seconds()
 
     def _send(self, cursor: Cursor) -> Cursor:
         if cursor.pending or cursor.pending_gaps or cursor.pending_backfills:

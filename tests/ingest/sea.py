@@ -40,6 +40,7 @@ class FakeNode:
     failing: dict[int, StreamError] = field(default_factory=dict)
     latest_error: StreamError | None = None
     lists_folders: bool = True
+    listing_error: StreamError | None = None
     shown: dict[int, int] = field(default_factory=dict)
 
     def grow(self, segments: int, *, epoch: int | None = None, duration_s: float = 10.005333) -> None:
@@ -79,6 +80,8 @@ class FakeNode:
 
     def folders(self, hydrophone: Hydrophone, *, after: int = 0) -> list[int]:
         """All folders."""
+        if self.listing_error:
+            raise self.listing_error
         if not self.lists_folders:
             raise StreamNotFound("this server lists nothing")
         return sorted(epoch for epoch in self.durations_s if epoch > after)

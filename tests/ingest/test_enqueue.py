@@ -2,133 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from shared.documents import BACKFILLS, CONTAINERS, CURSORS, GAPS, Backfill, Cursor, Gap, SegmentBatch
+from shared.documents import CONTAINERS
 from shared.errors import StorageError, StreamNotFound, StreamUnreachable
-from shared.ingest.backfill import enqueue_backfills, requested
-from shared.ingest.batches import Rules
 from shared.ingest.enqueue import Backoff, PollReport, enqueue_new_batches
 from shared.ingest.hls import folder_start_utc
-from shared.storage.local.database import Database
 from shared.storage.local.documents import SqliteDocuments
-from shared.storage.local.queue import SqliteQueue
 from shared.storage.ports import Container, Json, Message
+from tests.ingest.desk import RULES, Desk
 from tests.ingest.sea import EPOCH, HYDROPHONE, Clock, FakeNode
-
-RULES = Rules(stall_s=120.0, far_behind_s=600.0, first_contact_s=3600.0, settle_s=30.0, give_up_s=300.0)
-
-
-@dataclass
-class Desk:
-    """A node, a clock and real local storage, polled as the app polls."""
-
-    node: FakeNode
-    clock: Clock
-    queue: SqliteQueue
-    documents: SqliteDocuments
-    backoff: Backoff = field(default_factory=lambda: Backoff(first_s=0.0))
-    received: list[SegmentBatch] = field(default_factory=list)
-
-    def poll(self) -> PollReport:
-        """One tick: live first, then backfills; everything on the queue is taken off it."""
-        (report,) = enqueue_new_batches(
-            [HYDROPHONE],
-            streams=self.node,
-            documents=self.documents,
-            queue=self.queue,
-            rules=RULES,
-            now=self.clock,
-            backoff=self.backoff,
-        )
-        self.take()
-        return report
-
-    def pump(self, room: int = 4) -> int:
-        """One step of every backfill; returns how many batches it sent."""
-        reports = enqueue_backfills(
-            {HYDROPHONE.id: HYDROPHONE},
-            streams=self.node,
-            documents=self.documents,
-            queue=self.queue,
-            room=room,
-            now=self.clock,
-        )
-        self.take()
-        return sum(report.sent for report in reports)
-
-    def take(self) -> None:
-        """Empty the queue."""
-        while delivery := self.queue.receive():
-            self.received.append(SegmentBatch.parse(delivery.message.body, source="queue"))
-            self.queue.complete(delivery)
-
-    def drain(self) -> None:
-        """Poll and pump until nothing more comes."""
-        quiet = 0
-        for _ in range(400):
-            before = len(self.received)
-            self.poll()
-            self.pump()
-            self.clock.advance(RULES.stall_s + 1.0)
-            quiet = quiet + 1 if len(self.received) == before and not self.open_backfills() else 0
-            if quiet == 3:
-                return
-        raise AssertionError("the stream never comes to rest")
-
-    def open_backfills(self) -> int:
-        """How many backfills are not done."""
-        return len(self.documents.query(BACKFILLS, where={"state": "open"}))
-
-    @property
-    def gaps(self) -> list[Gap]:
-        """Every gap on record, in order of time."""
-        return [Gap.model_validate(s.body) for s in self.documents.query(GAPS, order_by="start_utc")]
-
-    @property
-    def indices(self) -> list[tuple[int, int]]:
-        """(epoch, index) of every segment received, in order of arrival."""
-        return [(batch.epoch, segment.index) for batch in self.received for segment in batch.segments]
-
-    def told(self) -> set[tuple[int, int]]:
-        """(epoch, index) of every segment named by a gap."""
-        return {
-            (gap.epoch, index)
-            for gap in self.gaps
-            if gap.first_index is not None and gap.last_index is not None
-            for index in range(gap.first_index, gap.last_index + 1)
-        }
-
-    def cursor(self) -> Cursor:
-        """The stored cursor."""
-        stored = self.documents.get(CURSORS, HYDROPHONE.id, HYDROPHONE.id)
-        assert stored is not None
-        return Cursor.model_validate(stored.body)
-
-
-@contextmanager
-def open_desk() -> Iterator[Desk]:
-    """A desk with storage of its own."""
-    clock = Clock()
-    with TemporaryDirectory() as folder, Database(Path(folder) / "haro.sqlite") as database:
-        queue = SqliteQueue(database, "batches", lock_s=60.0, max_deliveries=5, duplicate_window_s=86_400.0, now=clock)
-        yield Desk(FakeNode(), clock, queue, SqliteDocuments(database, CONTAINERS, now=clock))
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    """A fresh desk."""
-    with open_desk() as opened:
-        yield opened
 
 
 def test_six_segments_make_a_batch_and_the_seventh_waits(desk: Desk) -> None:
@@ -176,14 +57,16 @@ def test_old_folder_is_read_to_its_end_before_the_new_one(desk: Desk) -> None:
 
 
 def test_fresh_restart_waits_for_the_old_folders_last_uploads(desk: Desk) -> None:
-    """Within settle_s of a restart the old folder may still grow; its tail is not cut off."""
+    """Until the new folder lists a second segment the old one may still grow; its tail is not cut off."""
     desk.node.grow(8)
     desk.poll()
     desk.node.restart(EPOCH + 100)
-    desk.clock.advance(105)
+    desk.node.grow(1)
+    desk.clock.advance(15)
     desk.poll()
     desk.node.grow(1, epoch=EPOCH)
-    desk.clock.advance(30)
+    desk.node.grow(1)
+    desk.clock.advance(15)
 
     desk.poll()
 
@@ -235,25 +118,6 @@ def test_vanished_folder_is_a_gap_and_listening_goes_on(desk: Desk) -> None:
 
     assert [gap.reason for gap in desk.gaps] == ["folder_gone"]
     assert desk.received[-1].epoch == EPOCH + 300
-
-
-def test_unreadable_old_folder_is_left_to_a_backfill(desk: Desk) -> None:
-    """A server fault on the old folder holds up the new one for give_up_s at most; its tail is read later."""
-    desk.node.grow(8)
-    desk.poll()
-    desk.node.restart(EPOCH + 300)
-    desk.node.grow(6)
-    desk.node.failing[EPOCH] = StreamUnreachable("503")
-    desk.clock.advance(400)
-    assert desk.poll().state == "unreachable"
-    desk.clock.advance(RULES.give_up_s)
-
-    desk.poll()
-    assert desk.received[-1].epoch == EPOCH + 300
-    del desk.node.failing[EPOCH]
-    desk.drain()
-
-    assert sorted(desk.indices) == sorted(desk.node.published())
 
 
 def test_playlist_that_shrinks_loses_nothing(desk: Desk) -> None:
@@ -381,6 +245,59 @@ def test_ended_stream_gives_its_tail_at_once(desk: Desk) -> None:
     assert desk.indices == [(EPOCH, index) for index in range(8)]
 
 
+def test_wrong_pointer_moves_nothing(desk: Desk) -> None:
+    """A latest.txt that names a folder without a playlist is waited out in the folder that still grows."""
+    desk.node.grow(6)
+    desk.poll()
+    desk.node.latest = EPOCH // 100
+    desk.node.grow(6, epoch=EPOCH)
+    report = desk.poll()
+    desk.node.latest = EPOCH
+    desk.node.grow(6)
+    desk.poll()
+
+    assert [batch.first_index for batch in desk.received] == [0, 6, 12]
+    assert "begins" in report.message
+    assert desk.gaps == []
+
+
+def test_node_with_a_wrong_clock_brings_no_flood_of_old_audio(desk: Desk) -> None:
+    """A folder named after another time is read, and when the clock is right again nothing old is dug up."""
+    for old in range(EPOCH - 40 * 86_400, EPOCH, 86_400):
+        desk.node.durations_s[old] = [10.0] * 12
+    desk.node.grow(6)
+    desk.poll()
+    desk.drain()
+    before = len(desk.received)
+    desk.node.restart(EPOCH - 10**8)
+    desk.node.grow(6)
+    desk.clock.advance(100)
+    desk.poll()
+    desk.node.restart(EPOCH + 3600)
+    desk.node.grow(6)
+    desk.clock.advance(3600)
+    desk.drain()
+
+    assert [batch.epoch for batch in desk.received[before:]] == [EPOCH - 10**8, EPOCH + 3600]
+    assert all(gap.duration_s < 2 * 86_400 for gap in desk.gaps)
+
+
+def test_listing_that_fails_for_a_moment_loses_no_folder(desk: Desk) -> None:
+    """Folders that came and went unseen are found even when the first listing meets a passing fault."""
+    desk.node.grow(6)
+    desk.poll()
+    for restart in (EPOCH + 100, EPOCH + 300):
+        desk.node.restart(restart)
+        desk.node.grow(12)
+    desk.clock.advance(500)
+    desk.node.listing_error = StreamUnreachable("503")
+    assert desk.poll().state == "unreachable"
+    desk.node.listing_error = None
+    desk.drain()
+
+    assert sorted(desk.indices) == sorted(desk.node.published())
+
+
 def test_failing_hydrophone_is_asked_less_and_less_often() -> None:
     """Waits double from the first to the cap, and one success forgets them."""
     backoff, clock = Backoff(first_s=10.0, cap_s=120.0), Clock()
@@ -396,140 +313,6 @@ def test_failing_hydrophone_is_asked_less_and_less_often() -> None:
     assert waits == [10, 20, 40, 80, 120, 120]
     backoff.note(PollReport("a", "listening"), clock())
     assert backoff.due("a", clock())
-
-
-def test_requested_range_takes_whole_batches_under_live_ids(desk: Desk) -> None:
-    """A date range is covered by the same batches that live listening would make, so nothing is scored twice."""
-    desk.node.grow(60)
-    desk.node.restart(EPOCH + 700)
-    desk.node.grow(12)
-    desk.clock.advance(2000)
-    start, end = folder_start_utc(EPOCH + 95), folder_start_utc(EPOCH + 725)
-
-    job = requested(HYDROPHONE, start, end)
-    assert desk.documents.create(BACKFILLS, job.to_json())
-    while desk.open_backfills():
-        desk.pump(room=2)
-
-    ids = [batch.id.split("/", 1)[1] for batch in desk.received]
-    assert ids == [*(f"{EPOCH}/{k}-{k + 5}" for k in range(6, 60, 6)), f"{EPOCH + 700}/0-5"]
-
-
-def test_range_without_audio_is_done_and_says_so(desk: Desk) -> None:
-    """A range before the first folder ends at once, with a sentence."""
-    desk.node.grow(6)
-    job = requested(HYDROPHONE, folder_start_utc(EPOCH - 9000), folder_start_utc(EPOCH - 8000))
-    desk.documents.create(BACKFILLS, job.to_json())
-
-    desk.pump()
-
-    (stored,) = desk.documents.query(BACKFILLS)
-    done = Backfill.model_validate(stored.body)
-    assert (done.state, done.detail) == ("done", "no audio was published in that range")
-
-
-class Crash(Exception):  # noqa: N818 - stands for the process's end, which is no error of Haro's
-    """The process ends here."""
-
-
-class CrashingDocuments(SqliteDocuments):
-    """Local documents whose n-th write is the process's last act: done or not done, as `after` says."""
-
-    writes_left: int
-    after: bool
-
-    def _tick(self) -> bool:
-        self.writes_left -= 1
-        if self.writes_left == 0 and not self.after:
-            raise Crash
-        return self.writes_left == 0
-
-    def create(self, container: Container, body: Json) -> bool:
-        """Create, or crash."""
-        last = self._tick()
-        written = super().create(container, body)
-        if last:
-            raise Crash
-        return written
-
-    def replace(self, container: Container, body: Json, *, etag: str) -> str:
-        """Replace, or crash."""
-        last = self._tick()
-        written = super().replace(container, body, etag=etag)
-        if last:
-            raise Crash
-        return written
-
-
-events = st.lists(
-    st.one_of(
-        st.tuples(st.just("grow"), st.integers(1, 90)),
-        st.tuples(st.just("restart"), st.integers(5, 4000)),
-        st.tuples(st.just("wait"), st.integers(1, 5000)),
-        st.tuples(st.just("poll"), st.integers(0, 9)),
-        st.tuples(st.just("crash"), st.integers(1, 6)),
-        st.tuples(st.just("shrink"), st.integers(0, 20)),
-        st.tuples(st.just("skip"), st.integers(0, 30)),
-    ),
-    max_size=25,
-)
-
-
-@settings(max_examples=60, deadline=None)
-@given(events)
-def test_whatever_happens_each_segment_is_sent_once_or_told(happenings: list[tuple[str, int]]) -> None:
-    """Growth, restarts, crashes at any write, torn playlists: every segment is sent exactly once or in a gap."""
-    with open_desk() as desk:
-        node = desk.node
-        node.grow(1)
-        desk.poll()
-        for what, amount in happenings:
-            if what == "grow":
-                node.grow(amount)
-                desk.clock.advance(amount * 10.0)
-            elif what == "restart":
-                newest = max(node.durations_s)
-                node.restart(newest + len(node.durations_s[newest]) * 11 + amount)
-                desk.clock.time = max(desk.clock.time, folder_start_utc(node.latest))
-            elif what == "wait":
-                desk.clock.advance(float(amount))
-            elif what == "skip" and amount >= len(node.durations_s[node.latest]):
-                node.skipped.setdefault(node.latest, set()).add(amount)
-            elif what == "shrink":
-                node.shown[node.latest] = amount
-                desk.poll()
-                node.shown.clear()
-            elif what == "crash":
-                crash_at(desk, amount)
-            elif what == "poll":
-                desk.poll()
-        desk.clock.advance(1000.0)
-        desk.drain()
-
-        sent = desk.indices
-        assert len(sent) == len(set(sent)), "a segment was sent twice"
-        assert not set(sent) & desk.told(), "a segment was both sent and told missing"
-        assert node.published() <= set(sent) | desk.told(), "a segment was lost in silence"
-        for batch in desk.received:
-            assert all(a.end_utc <= b.start_utc for a, b in itertools.pairwise(batch.segments))
-            assert len(batch.segments) <= 6
-        starts = sorted((b.epoch, b.first_index, b.start_utc, b.end_utc) for b in desk.received)
-        assert all(a[3] <= b[2] for a, b in itertools.pairwise(starts)), "times do not increase"
-
-
-def crash_at(desk: Desk, amount: int) -> None:
-    """Let one poll die at its n-th write, before or after that write is done."""
-    healthy = desk.documents
-    crashing = CrashingDocuments(healthy._database, CONTAINERS, now=desk.clock)
-    crashing.writes_left, crashing.after = amount, amount % 2 == 0
-    desk.documents = crashing
-    try:
-        desk.poll()
-    except Crash:
-        pass
-    finally:
-        desk.documents = healthy
-    desk.take()
 
 
 def test_two_pollers_at_once_send_each_batch_once(desk: Desk) -> None:

@@ -16,7 +16,7 @@ from shared.scoring.detector import Detector
 from shared.scoring.frontend import LogMel
 
 MODEL = Path(__file__).parents[2] / "model"
-FILE = MODEL / "haro-orca-1.onnx"
+FILE = MODEL / "haro-orca.onnx"
 SEED = 7_000_000
 """Neither training nor evaluation draws from it."""
 
