@@ -111,7 +111,7 @@ def masked(mel: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def seed_everything(seed: int) -> None:
-    """The same seed gives the same weights, on the same machine and with the same number of threads."""
+    """Fix what torch and Python draw at random; other machines and numbers of threads still round otherwise."""
     random.seed(seed)
     torch.manual_seed(seed)
 
