@@ -18,5 +18,6 @@ def enqueue(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding pas
     house = the_house()
     for report in house.poll():
         if report.message:
-            _log.warning("%s: %s. %s", report.hydrophone_id, report.state, report.message)
+            level = logging.WARNING if report.state == "unreachable" else logging.INFO
+            _log.log(level, "%s: %s. %s", report.hydrophone_id, report.state, report.message)
     house.backfill()

@@ -8,11 +8,15 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from shared.cli import main
 from shared.demo.day import DayPlan, PlannedCall, PlannedFolder, render
 from shared.demo.encoder import EncodedSegment, encode_segments
 from shared.demo.node import Node, SegmentFault
@@ -73,13 +77,22 @@ def haro(*arguments: str | Path, env: Mapping[str, str] | None = None) -> subpro
     )
 
 
-def run_haro(
-    *arguments: str | Path, env: Mapping[str, str] | None = None, timeout_s: float = 120.0
-) -> tuple[int, str, str]:
-    """Run the command to its end; returns exit code, standard output and standard error."""
-    with haro(*arguments, env=env) as process:
-        out, err = process.communicate(timeout=timeout_s)
-        return process.returncode, out, err
+def run_haro(*arguments: str | Path, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+    """Run the command line to its end in this process, as a shell would see it: exit code, output, error output."""
+    out, err = StringIO(), StringIO()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("HARO_")}
+    with (
+        mock.patch.dict(os.environ, {**clean, **(env or {})}, clear=True),
+        mock.patch.object(sys, "argv", ["haro", *map(str, arguments)]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    return code, out.getvalue(), err.getvalue()
 
 
 @dataclass(frozen=True)
