@@ -26,7 +26,7 @@ format: .venv/installed-dev
 	.venv/bin/ruff format
 
 train: .venv/installed-train
-	.venv/bin/python -m model.train
+	@echo "PyTorch is installed in .venv; model/README.md says how to go on"
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
+import onnx
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from shared.scoring.model_file import METADATA_KEY, FrontEnd, MeanTopK, ModelMetadata
 
@@ -57,9 +58,6 @@ def write_tiny_model(
 
     Its embedding is the mean level, four times.
     """
-    onnx = pytest.importorskip("onnx", reason="building test models needs onnx, from requirements-train.txt")
-    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 - installed for training only
-
     constants: dict[str, NDArray[Any]] = {
         "axes": np.array([1, 2], np.int64),
         "to_two": np.array([[0.0, 1.0]], np.float32),
