@@ -1,4 +1,4 @@
-"""Leave whole sources out: `python -m model.crossvalidate --data ../shared/audio/training --out build/model`.
+"""Leave whole sources out: `python -m model.crossvalidate --data FOLDER --out build/model`.
 
 Calls and other sounds come from different recorders, so a random split would mean nothing. Each fold trains without
 one source of calls and without the sources of other sounds it is judged against. The scores of all folds, each of a

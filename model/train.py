@@ -1,4 +1,4 @@
-"""Train the network: `python -m model.train --data ../shared/audio/training --out build/model`."""
+"""Train the network: `python -m model.train --data FOLDER --out build/model`."""
 
 from __future__ import annotations
 
