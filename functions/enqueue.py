@@ -1,4 +1,4 @@
-"""Timer: the first stage. New segment batches of every hydrophone go on the queue."""
+"""Timer: the first stage. New segment batches of every hydrophone go on the queue, and people hear what is due."""
 
 import logging
 
@@ -14,10 +14,11 @@ _log = logging.getLogger(__name__)
 @blueprint.function_name("enqueue")
 @blueprint.timer_trigger(arg_name="timer", schedule="%HARO_POLL_SCHEDULE%", use_monitor=True)
 def enqueue(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding passes it by name
-    """Poll every hydrophone, then feed old audio as far as the queue has room."""
+    """Poll every hydrophone, feed old audio as far as the queue has room, and tell what was held back or failed."""
     house = the_house()
     for report in house.poll():
         if report.message:
             level = logging.WARNING if report.state == "unreachable" else logging.INFO
             _log.log(level, "%s: %s. %s", report.hydrophone_id, report.state, report.message)
     house.backfill()
+    house.deliver()

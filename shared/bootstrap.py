@@ -19,18 +19,18 @@ import stamina.instrumentation
 from filelock import FileLock, Timeout
 
 from shared.documents import CONTAINERS, SegmentBatch
-from shared.errors import StationBusy
+from shared.errors import NotificationError, SettingsError, StationBusy
 from shared.http import Http, HttpLimits
 from shared.hydrophones import Hydrophone, bundled_hydrophones, by_id, load_hydrophones
 from shared.ingest.backfill import BackfillReport, enqueue_backfills
 from shared.ingest.batches import Rules
 from shared.ingest.enqueue import Backoff, PollReport, enqueue_new_batches
 from shared.ingest.hls import HttpStreams
-from shared.recording.channels import AppriseSender, Channel, SenderByScheme
+from shared.recording.channels import Channel, SenderByScheme
 from shared.recording.detections import Verdict
 from shared.recording.lease import end_lease
 from shared.recording.notify import NoticePolicy
-from shared.recording.orcasite import OrcasiteSender
+from shared.recording.orcasite import station_sender
 from shared.recording.outbox import Delivered, deliver_due
 from shared.recording.record import Recorded, moderate, plan_confirmed, record_result
 from shared.scoring.audio import AudioLimits
@@ -126,7 +126,18 @@ class House:
 
     @cached_property
     def _sender(self) -> SenderByScheme:
-        return SenderByScheme(AppriseSender(), {"orcasite": OrcasiteSender(self._by_id)})
+        return station_sender(self._by_id)
+
+    def check_channels(self) -> None:
+        """Raise SettingsError naming every channel that nothing could ever be sent to. Sends nothing."""
+        wrong = []
+        for channel in self.channels:
+            try:
+                self._sender.check(channel)
+            except NotificationError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise SettingsError("; ".join(wrong))
 
     def take_over(self) -> None:
         """Take up what an earlier process left unfinished. Only for who holds the station's lock."""

@@ -17,6 +17,7 @@ HaroError
 │   ├── StorageFullError       no room left for this
 │   └── StationBusy            another Haro works on this data folder
 └── NotificationError      a channel did not take the message: worth another try
+    └── CannotBeTold           a channel can never take this: it is not tried again
 
 Each message says what was wrong, with which input, and what to do. Where an error stops one item (a segment, a message,
 a file, a hydrophone), the caller catches `HaroError` around that item and goes on with the others.
@@ -91,3 +92,7 @@ class StationBusy(StorageError):  # noqa: N818 - a state of the station, named a
 
 class NotificationError(HaroError):
     """A channel did not accept a notification; it stays in the outbox and is tried again."""
+
+
+class CannotBeTold(NotificationError):  # noqa: N818 - reads as the sentence it is
+    """A channel can never take this notification: it is suppressed for this reason."""

@@ -74,7 +74,7 @@ def test_calls_are_detected_where_they_are_and_nowhere_else(station: Station, tm
 
 
 def test_real_segments_over_loopback(station: Station, shared_dir: Path, tmp_path: Path) -> None:
-    """Twelve segments as real nodes published them: each is scored once, silence and hum are told, nothing is lost."""
+    """Twelve segments as real nodes published them: each is scored once and nothing is lost."""
     files = sorted((shared_dir / "audio" / "segments").glob("live*.ts"), key=lambda path: int(path.stem[4:]))
     node = Node(station, "real_node")
     node.start_folder(EPOCHS[0])
@@ -91,6 +91,7 @@ def test_real_segments_over_loopback(station: Station, shared_dir: Path, tmp_pat
     assert after.accounted() == {("real_node", EPOCHS[0], index): 1 for index in range(12)}
     assert after.documents[GAPS.name] == []
     assert after.documents[DETECTIONS.name] == [], "there is no confirmed orca call in these segments"
+    assert {clip["health"]["state"] for clip in after.documents[CLIPS.name]} == {"online"}
 
 
 def test_dead_hydrophone_costs_the_living_one_nothing(station: Station, tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_killed_ten_times_it_ends_as_if_never_interrupted(station: Station, tmp_
     rng = random.Random(20260320)
     with http_server() as people:
         calm = listen(node, tmp_path / "calm", tmp_path, people.port)
-        told_calm = told(people.requests)
+        told_calm = set(told(people.requests))
         people.requests.clear()
         for kill in range(10):
             assert kill_after(node, tmp_path / "killed", tmp_path, people.port, rng), (
@@ -141,7 +142,8 @@ def test_killed_ten_times_it_ends_as_if_never_interrupted(station: Station, tmp_
         broken = listen(node, tmp_path / "killed", tmp_path, people.port)
 
     assert broken.lasting() == calm.lasting()
-    assert told(people.requests) == told_calm
+    assert set(told(people.requests)) == told_calm
+    assert all(len(keys) == 1 for keys in told(people.requests).values()), "only the very same message may be repeated"
     assert told_calm == {entry["detection_id"] for entry in calm.documents[OUTBOX.name] if entry.get("state") == "sent"}
     assert told_calm
 
@@ -175,6 +177,10 @@ def environment(port: int | None) -> dict[str, str]:
     return {"HARO_MODERATOR_CHANNELS": f"json://127.0.0.1:{port}/hook", "HARO_MAX_DELIVERIES": "50"} if port else {}
 
 
-def told(requests: list[tuple[str, dict[str, str], Any]]) -> set[str]:
-    """The detections people were told of, repeats of the same message taken once."""
-    return {found for _, _, body in requests for found in _UUID.findall(body["message"])}
+def told(requests: list[tuple[str, dict[str, str], Any]]) -> dict[str, set[str]]:
+    """The detections people were told of, each with the keys of the messages that named it."""
+    found: dict[str, set[str]] = {}
+    for _, headers, body in requests:
+        for detection_id in _UUID.findall(body["message"]):
+            found.setdefault(detection_id, set()).add(headers["Idempotency-Key"])
+    return found

@@ -212,10 +212,30 @@ def test_one_dead_hydrophone_does_not_keep_it_running(station: Station, tmp_path
     assert leftovers(tmp_path / "data").accounted() == ALL_NINE
 
 
-def test_a_full_disk_costs_the_audio_and_nothing_else(
+def test_a_full_disk_costs_clips_without_calls_and_nothing_else(
     station: Station, detector: FakeDetector, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Below the reserve no audio and no picture is kept, which is said aloud; scoring and telling people go on."""
+    """Below the reserve a clip without a call is not kept, which is said aloud; its result is."""
+    detector.scores = (0.1,)
+    node = publish(station, 6)
+
+    with open_test_house(tmp_path / "data", node, min_free_gb=1e9) as house:
+        run_until_idle(house)
+
+    after = leftovers(tmp_path / "data")
+    (result,) = after.results
+    assert (result.detected, result.audio_blob) == (False, None)
+    assert result.not_kept_because
+    assert [name for name in after.blobs if not name.startswith("results/")] == []
+    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert any("short of HARO_MIN_FREE_GB" in error for error in errors)
+    assert any("is not kept" in error for error in errors)
+
+
+def test_a_full_disk_keeps_detections_and_tells_people(
+    station: Station, detector: FakeDetector, tmp_path: Path
+) -> None:
+    """The reserve is there for what must be kept: a detection's sound and picture are written, and people are told."""
     detector.scores = (0.9,)
     node = publish(station, 6)
 
@@ -225,16 +245,9 @@ def test_a_full_disk_costs_the_audio_and_nothing_else(
             run_until_idle(house)
         assert len(people.requests) == 1
 
-    after = leftovers(tmp_path / "data")
-    (result,) = after.results
-    assert result.detected
-    assert (result.audio_blob, result.image_blob) == (None, None)
-    assert result.not_kept_because
-    assert [name for name in after.blobs if not name.startswith("results/")] == []
-    assert after.documents[DETECTIONS.name][0]["audioUri"] == ""
-    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert any("short of HARO_MIN_FREE_GB" in error for error in errors)
-    assert any("is not kept" in error for error in errors)
+    (result,) = leftovers(tmp_path / "data").results
+    assert result.audio_blob
+    assert result.image_blob
 
 
 def test_stop_ends_it(station: Station, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from io import TextIOWrapper
 
 import typer
 from rich.console import Console
@@ -33,6 +34,9 @@ app.command("dead-letters")(letters.dead_letters)
 
 def main() -> None:
     """Run the command line: 0 when all went well, 1 when something did not, 2 for wrong usage; never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be text
     handler = RichHandler(console=Console(stderr=True), show_path=False, log_time_format="%H:%M:%S")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     try:

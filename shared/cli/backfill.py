@@ -17,7 +17,7 @@ from shared.documents import BACKFILLS, Backfill
 from shared.errors import StationBusy, StreamError
 from shared.hydrophones import find
 from shared.ingest.backfill import request_backfill
-from shared.ingest.batches import time_range
+from shared.ingest.jobs import time_range
 from shared.settings import load_settings
 
 

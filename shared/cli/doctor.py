@@ -106,6 +106,11 @@ def _dead_letters(house: House) -> Finding:
 
 
 def _channels(house: House) -> Finding:
+    try:
+        house.check_channels()
+    except SettingsError as error:
+        to_do = "correct its URL; docs/settings.md names the settings of channels"
+        return Finding("notifications", ok=False, found=str(error), to_do=to_do)
     told = ", ".join(sorted({channel.audience for channel in house.channels}))
     found = f"{len(house.channels)} channels: {told}" if told else "nobody is told: HARO_MODERATOR_CHANNELS is not set"
     return Finding("notifications", ok=True, found=found)

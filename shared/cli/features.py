@@ -44,11 +44,15 @@ def features(
     if params.peak_normalize:
         samples = peak_normalize(samples)
     try:
+        mel_db = log_mel.mel_db(samples)
+    except AudioError as error:
+        raise AudioError(f"{file}: {error}") from error
+    try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with out.open("wb") as target:
             np.savez_compressed(
                 target,
-                mel_db=log_mel.mel_db(samples),
+                mel_db=mel_db,
                 window_starts_s=np.array(log_mel.window_starts_s(len(samples))),
                 sample_rate_hz=params.sample_rate_hz,
             )

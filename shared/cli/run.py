@@ -59,6 +59,7 @@ def _quick(settings: Settings, idle_s: float) -> Settings:
 
 def listen(house: House, console: Console, *, idle_s: float | None, live: bool = True) -> None:
     """Run the house's stages on a board until idle, or until Ctrl-C or a polite kill."""
+    house.check_channels()
     house.detector  # noqa: B018 - a model that cannot be used is told at once, before anything is polled
     board = Board(console, house.hydrophones, house.now)
     runner = Runner(house, tell=board.tell, idle_s=idle_s, live=live)

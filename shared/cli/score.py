@@ -49,8 +49,9 @@ def score(
     detector = load_detector(load_settings(model=model))
     log_mel = LogMel(detector.metadata.front_end)
     failed = 0
+    written: set[Path] = set()
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:.0f} s scored"),
         TimeElapsedColumn(),
@@ -63,7 +64,8 @@ def score(
             try:
                 scored = score_recording(file, detector, log_mel, threshold=threshold, progress=_teller(progress, task))
                 if annotations:
-                    _write_annotations(scored, annotations, out_dir or file.parent, detector)
+                    path = (out_dir or file.parent) / (file.name + _SUFFIX[annotations])
+                    _write_annotations(scored, annotations, path, detector, written)
             except HaroError as error:
                 failed += 1
                 _print_error(file, str(error), as_json=as_json)
@@ -78,17 +80,21 @@ def _teller(progress: Progress, task: object) -> Callable[[float], None]:
     return lambda done_s: progress.update(task, completed=done_s)  # type: ignore[arg-type]  # rich hides its TaskID
 
 
-def _write_annotations(scored: FileScore, kind: Annotations, folder: Path, detector: Detector) -> None:
+def _write_annotations(
+    scored: FileScore, kind: Annotations, path: Path, detector: Detector, written: set[Path]
+) -> None:
+    if path in written:
+        raise HaroError(f"{path} was just written for another recording; choose one --out-dir for each")
     front_end = detector.metadata.front_end
     if kind is Annotations.RAVEN:
         top_hz = min(front_end.f_max_hz, front_end.sample_rate_hz / 2)
         text = raven_table(scored.positives, low_hz=front_end.f_min_hz, high_hz=top_hz)
     else:
         text = audacity_labels(scored.positives)
-    path = folder / (Path(scored.file).name + _SUFFIX[kind])
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+        written.add(path)
     except OSError as error:
         raise HaroError(
             f"{path}: cannot be written ({error.strerror}); choose another folder with --out-dir"

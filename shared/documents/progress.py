@@ -45,8 +45,8 @@ class Cursor(Document):
     `next_index` is the first segment of folder `epoch` not yet handed on, `next_start_utc` its start. `pending`,
     `pending_gaps` and `pending_backfills` were decided together with that position in one conditional write and are
     sent after it: whoever finds them after a crash sends the very same ones again. `seen_index` and `seen_utc` say when
-    the playlist last grew, `stuck_since_utc` since when an ended folder could not be read, `finished_epochs` which
-    folders are behind us.
+    the playlist last grew, `leaving` that the node was seen to have moved on to another folder, `stuck_since_utc` since
+    when an ended folder could not be read, `finished_epochs` which folders are behind us.
     """
 
     hydrophone_id: str
@@ -55,6 +55,7 @@ class Cursor(Document):
     next_start_utc: Utc
     seen_index: int = -1
     seen_utc: Utc
+    leaving: bool = False
     stuck_since_utc: Utc | None = None
     finished_epochs: tuple[int, ...] = ()
     pending: tuple[SegmentBatch, ...] = ()

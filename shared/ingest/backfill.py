@@ -6,17 +6,17 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 from shared.documents import BACKFILLS, CLIPS, GAPS, Backfill, Gap, GapReason, SegmentBatch
 from shared.errors import ConflictError, StreamError, StreamNotFound, StreamUnreachable
 from shared.hydrophones import Hydrophone
-from shared.ingest.batches import BATCH_SEGMENTS, cut, start_of
+from shared.ingest.batches import cut
 from shared.ingest.hls import Playlist, Streams, folder_start_utc
+from shared.ingest.jobs import bounds, stretches
 from shared.ingest.ledger import batch_message
 from shared.storage.ports import DocumentStore, MessageQueue
 
@@ -75,20 +75,6 @@ def enqueue_backfills(
     return reports
 
 
-def stretches(job: Backfill, folders: Iterable[int]) -> list[Backfill]:
-    """A range of time as one stretch per folder that may hold some of it."""
-    ordered = sorted(folders)
-    start_s, end_s = job.start_utc.timestamp(), job.end_utc.timestamp()
-    following: dict[int, int | None] = {**dict(pairwise(ordered)), **dict.fromkeys(ordered[-1:])}
-    before = [epoch for epoch in ordered if epoch <= start_s][-1:]
-    return [
-        job.model_copy(
-            update={"id": f"{job.id}:{epoch}", "parent": job.id, "epoch": epoch, "next_epoch": following[epoch]}
-        )
-        for epoch in (*before, *(epoch for epoch in ordered if start_s < epoch < end_s))
-    ]
-
-
 class _Step:
     """One job's next step: a range is split, a stretch sends some of its batches."""
 
@@ -134,7 +120,7 @@ class _Step:
     def _send(self, playlist: Playlist, room: int) -> BackfillReport:
         job = self._job
         over = job.next_epoch is not None or playlist.closed
-        first, stop = _bounds(job, playlist)
+        first, stop = bounds(job, playlist)
         final = over or self._now > job.end_utc + _PATIENCE
         piece = cut(
             job.hydrophone_id, playlist, start=max(first, job.at_index), stop=stop, final=final, origin="backfill"
@@ -202,22 +188,6 @@ class _Step:
 
     def _changed(self, sent: int = 0, **changes: Any) -> BackfillReport:
         return BackfillReport(self._job.model_copy(update=changes), sent)
-
-
-def _bounds(job: Backfill, playlist: Playlist) -> tuple[int, int | None]:
-    """The first index of a stretch, and the one after its last (None: to the folder's end).
-
-    Where the job gives times, whole batches around them are meant, so that ids equal those of live work.
-    """
-    if job.first_index is not None:
-        return job.first_index, None if job.last_index is None else job.last_index + 1
-    inside = [s.index for s in playlist.segments if s.end_utc > job.start_utc and s.start_utc < job.end_utc]
-    if not inside:
-        return 0, 0
-    first = inside[0] // BATCH_SEGMENTS * BATCH_SEGMENTS
-    if inside[-1] == playlist.last_index and start_of(playlist, playlist.last_index + 1) < job.end_utc:
-        return first, None
-    return first, (inside[-1] // BATCH_SEGMENTS + 1) * BATCH_SEGMENTS
 
 
 def _clip_id(batch: SegmentBatch) -> str:

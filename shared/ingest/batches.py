@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from shared.documents import Backfill, Cursor, Gap, Segment, SegmentBatch
-from shared.ingest.hls import Playlist, folder_start_utc
+from shared.ingest.hls import BATCH_SEGMENTS, Playlist, folder_start_utc
+from shared.ingest.jobs import rest_of_folder, stretch_of, time_range
 
-BATCH_SEGMENTS = 6
 _KEPT_EPOCHS = 8
 
 
@@ -66,7 +66,7 @@ def cut(
     blocks: dict[int, list[Segment]] = {}
     for segment in wanted:
         blocks.setdefault(segment.index // BATCH_SEGMENTS, []).append(segment)
-    offset_s = start_of(playlist, 0).timestamp() - playlist.epoch
+    offset_s = playlist.start_of(0).timestamp() - playlist.epoch
     batches = tuple(
         SegmentBatch(
             hydrophone_id=hydrophone_id,
@@ -88,7 +88,7 @@ def _holes(hydrophone_id: str, playlist: Playlist, wanted: list[Segment], start:
     for segment in [*wanted, None]:
         index = segment.index if segment else end
         if index > expected:
-            begins = heard_until or start_of(playlist, expected)
+            begins = heard_until or playlist.start_of(expected)
             gaps.append(
                 Gap(
                     hydrophone_id=hydrophone_id,
@@ -96,7 +96,7 @@ def _holes(hydrophone_id: str, playlist: Playlist, wanted: list[Segment], start:
                     first_index=expected,
                     last_index=index - 1,
                     start_utc=begins,
-                    end_utc=segment.start_utc if segment else start_of(playlist, end),
+                    end_utc=segment.start_utc if segment else playlist.start_of(end),
                     reason="not_in_playlist",
                     detail="the playlist skips these segments",
                 )
@@ -104,19 +104,6 @@ def _holes(hydrophone_id: str, playlist: Playlist, wanted: list[Segment], start:
         if segment:
             expected, heard_until = segment.index + 1, segment.end_utc
     return gaps
-
-
-def start_of(playlist: Playlist, index: int) -> datetime:
-    """When segment `index` starts: listed, or reckoned from the nearest listed one with the mean length."""
-    if not playlist.segments:
-        return folder_start_utc(playlist.epoch)
-    nearest = min(playlist.segments, key=lambda segment: (abs(segment.index - index), segment.index))
-    if nearest.index == index:
-        return nearest.start_utc
-    mean_s = sum(segment.duration_s for segment in playlist.segments) / len(playlist.segments)
-    if nearest.index < index:
-        return nearest.end_utc + timedelta(seconds=(index - nearest.index - 1) * mean_s)
-    return nearest.start_utc - timedelta(seconds=(nearest.index - index) * mean_s)
 
 
 def first_contact(
@@ -135,7 +122,7 @@ def first_contact(
     taken = next((s.index for s in playlist.segments if s.end_utc > reach and s.index < present), present)
     taken = max(first, taken // BATCH_SEGMENTS * BATCH_SEGMENTS)
     gaps: tuple[Gap, ...] = ()
-    backfills = _stretch(hydrophone_id, playlist, taken, present)
+    backfills = stretch_of(hydrophone_id, playlist, taken, present)
     if taken > first:
         gaps = (
             Gap(
@@ -144,7 +131,7 @@ def first_contact(
                 first_index=first,
                 last_index=taken - 1,
                 start_utc=playlist.start_utc,
-                end_utc=start_of(playlist, taken),
+                end_utc=playlist.start_of(taken),
                 reason="before_first_contact",
                 detail="published before Haro first listened here; `haro backfill` can still score it",
             ),
@@ -155,7 +142,7 @@ def first_contact(
         hydrophone_id=hydrophone_id,
         epoch=playlist.epoch,
         next_index=present,
-        next_start_utc=start_of(playlist, present),
+        next_start_utc=playlist.start_of(present),
         seen_index=playlist.last_index,
         seen_utc=now,
         pending_gaps=gaps,
@@ -163,11 +150,19 @@ def first_contact(
     )
 
 
-def advance(cursor: Cursor, playlist: Playlist, *, now: datetime, ended: bool, rules: Rules) -> Cursor:
+def is_complete(cursor: Cursor, playlist: Playlist) -> bool:
+    """Whether a folder that the node has left shows the same end as at the last reading, which already knew that."""
+    return cursor.leaving and playlist.last_index == cursor.seen_index
+
+
+def advance(
+    cursor: Cursor, playlist: Playlist, *, now: datetime, rules: Rules, left: bool = False, ended: bool = False
+) -> Cursor:
     """The cursor after reading its folder's playlist, with what is to be sent in its `pending` fields.
 
-    `ended` says that the folder will not grow any more; its tail then becomes a shorter batch. A playlist that
-    shrank or came half written changes nothing. Returns the same cursor when there is nothing to do or to remember.
+    `left` says that the node writes to another folder by now, `ended` that this one will not grow any more; its tail
+    then becomes a shorter batch. A playlist that shrank or came half written changes nothing. Returns the same cursor
+    when there is nothing to do or to remember.
     """
     grown = playlist.last_index > cursor.seen_index
     seen_utc = now if grown else cursor.seen_utc
@@ -178,17 +173,18 @@ def advance(cursor: Cursor, playlist: Playlist, *, now: datetime, ended: bool, r
     backfills: tuple[Backfill, ...] = ()
     if _unread_s(playlist, cursor.next_index) > rules.far_behind_s:
         live_from = playlist.last_index + 1 if ended else max(cursor.next_index, _present_index(playlist))
-        backfills = tuple(_stretch(cursor.hydrophone_id, playlist, cursor.next_index, live_from))
+        backfills = tuple(stretch_of(cursor.hydrophone_id, playlist, cursor.next_index, live_from))
     piece = cut(cursor.hydrophone_id, playlist, start=live_from, final=final and complete)
-    if piece.next_index == cursor.next_index and not grown:
+    if piece.next_index == cursor.next_index and not grown and left == cursor.leaving:
         return cursor
     moved = piece.next_index > cursor.next_index
     return cursor.model_copy(
         update={
             "next_index": piece.next_index,
-            "next_start_utc": start_of(playlist, piece.next_index) if moved else cursor.next_start_utc,
+            "next_start_utc": playlist.start_of(piece.next_index) if moved else cursor.next_start_utc,
             "seen_index": max(cursor.seen_index, playlist.last_index),
             "seen_utc": seen_utc,
+            "leaving": left,
             "stuck_since_utc": None,
             "pending": piece.batches,
             "pending_gaps": piece.gaps,
@@ -218,7 +214,7 @@ def next_folder(
     gaps: list[Gap] = []
     backfills: list[Backfill] = []
     if reason == "unread":
-        backfills.append(_rest_of_folder(cursor, successor))
+        backfills.append(rest_of_folder(cursor, successor))
     elif ends > left:
         detail = f"folder {cursor.epoch} ended, folder {successor} began"
         if reason == "folder_gone":
@@ -242,39 +238,13 @@ def next_folder(
             "next_start_utc": begins,
             "seen_index": -1,
             "seen_utc": now,
+            "leaving": False,
             "stuck_since_utc": None,
             "finished_epochs": (*cursor.finished_epochs, cursor.epoch)[-_KEPT_EPOCHS:],
             "pending": (),
             "pending_gaps": tuple(gaps),
             "pending_backfills": tuple(backfills),
         }
-    )
-
-
-def _rest_of_folder(cursor: Cursor, successor: int) -> Backfill:
-    return Backfill(
-        id=f"behind:{cursor.hydrophone_id}:{cursor.epoch}:{cursor.next_index}-end",
-        hydrophone_id=cursor.hydrophone_id,
-        start_utc=cursor.next_start_utc,
-        end_utc=max(folder_start_utc(successor), cursor.next_start_utc),
-        reason="behind",
-        epoch=cursor.epoch,
-        first_index=cursor.next_index,
-        next_epoch=successor,
-        known_index=cursor.seen_index,
-    )
-
-
-def time_range(
-    hydrophone_id: str, start_utc: datetime, end_utc: datetime, *, reason: Literal["requested", "behind"]
-) -> Backfill:
-    """The backfill of a range of time. The same range is the same job."""
-    return Backfill(
-        id=f"{reason}:{hydrophone_id}:{start_utc:%Y%m%dt%H%M%S}-{end_utc:%Y%m%dt%H%M%S}",
-        hydrophone_id=hydrophone_id,
-        start_utc=start_utc,
-        end_utc=end_utc,
-        reason=reason,
     )
 
 
@@ -285,20 +255,3 @@ def _present_index(playlist: Playlist) -> int:
 
 def _unread_s(playlist: Playlist, start: int) -> float:
     return sum(segment.duration_s for segment in playlist.segments if segment.index >= start)
-
-
-def _stretch(hydrophone_id: str, playlist: Playlist, first: int, stop: int) -> list[Backfill]:
-    if stop <= first:
-        return []
-    return [
-        Backfill(
-            id=f"behind:{hydrophone_id}:{playlist.epoch}:{first}-{stop - 1}",
-            hydrophone_id=hydrophone_id,
-            start_utc=start_of(playlist, first),
-            end_utc=start_of(playlist, stop),
-            reason="behind",
-            epoch=playlist.epoch,
-            first_index=first,
-            last_index=stop - 1,
-        )
-    ]

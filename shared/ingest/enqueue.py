@@ -12,7 +12,7 @@ from typing import Literal
 from shared.documents import Cursor, Gap, SegmentBatch
 from shared.errors import ConflictError, HaroError, PlaylistError, StreamError, StreamNotFound, StreamUnreachable
 from shared.hydrophones import Hydrophone
-from shared.ingest.batches import Rules, advance, first_contact, next_folder
+from shared.ingest.batches import Rules, advance, first_contact, is_complete, next_folder
 from shared.ingest.hls import Playlist, Streams
 from shared.ingest.ledger import Ledger
 from shared.storage.ports import DocumentStore, MessageQueue
@@ -128,8 +128,9 @@ def _poll(
             if ledger.move(_without_reading(cursor, latest, missed, error, now(), rules)).epoch == cursor.epoch:
                 raise
             continue
-        cursor = ledger.move(advance(cursor, playlist, now=now(), ended=left, rules=rules))
-        if not left:
+        ended = left and is_complete(cursor, playlist)
+        cursor = ledger.move(advance(cursor, playlist, now=now(), rules=rules, left=left, ended=ended))
+        if not ended:
             return report(*_standing(cursor, playlist, latest, now(), rules))
         ledger.move(next_folder(cursor, latest, now=now(), missed=missed))
     return report("listening", message="still catching up with restarts")
@@ -154,8 +155,9 @@ def _has_left(
     """Whether the node has left the cursor's folder for another one, and the old one's last uploads are done.
 
     The new folder is looked at first: a `latest.txt` that names a folder without a playlist is wrong, or early. Once
-    the new folder lists a second segment, or the old one has not grown for `stall_s`, the old one is complete. A
-    pointer back to a folder that was finished before is stale, not a restart.
+    the new folder lists a second segment, or the old one has not grown for `stall_s`, the old one is complete; two
+    polls in a row must then see the same end of it, for one may see it torn. A pointer back to a folder that was
+    finished before is stale, not a restart.
     """
     if latest == cursor.epoch or latest in cursor.finished_epochs:
         return False
@@ -194,7 +196,7 @@ def _standing(
     newest = playlist.segments[-1].end_utc
     if playlist.closed and latest == cursor.epoch:
         return "ended", newest, "the stream has ended"
-    if (now - cursor.seen_utc).total_seconds() >= rules.stall_s:
+    if not cursor.leaving and (now - cursor.seen_utc).total_seconds() >= rules.stall_s:
         return "stalled", newest, f"nothing new since {cursor.seen_utc:%Y-%m-%d %H:%M:%S} UTC"
     if latest in cursor.finished_epochs:
         return "listening", newest, f"latest.txt points back to folder {latest}, which was read to its end before"

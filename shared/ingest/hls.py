@@ -25,6 +25,9 @@ from shared.hydrophones import Hydrophone
 FOLDER_TO_AUDIO_OFFSET_S = 2.0
 """Seconds from a folder's epoch to its first sample, as OrcaHello's client measured it (`FOLDER_TO_AUDIO_OFFSET`)."""
 
+BATCH_SEGMENTS = 6
+"""Segments in a batch: about a minute, the clip that OrcaHello scores."""
+
 _SEGMENT_NAME = re.compile(r"(\d{1,9})\.ts(?:\?.*)?$", re.IGNORECASE)
 _MAX_LATEST_BYTES = 1024
 _MAX_PLAYLIST_BYTES = 8 * 1024 * 1024  # a folder of a week lists 60 480 segments in about 2 MB
@@ -54,6 +57,18 @@ class Playlist:
     def start_utc(self) -> datetime:
         """When the folder's audio starts, as far as the playlist tells."""
         return self.segments[0].start_utc if self.segments else folder_start_utc(self.epoch)
+
+    def start_of(self, index: int) -> datetime:
+        """When segment `index` starts: as listed, or reckoned from the nearest listed one with the mean length."""
+        if not self.segments:
+            return folder_start_utc(self.epoch)
+        nearest = min(self.segments, key=lambda segment: (abs(segment.index - index), segment.index))
+        if nearest.index == index:
+            return nearest.start_utc
+        mean_s = sum(segment.duration_s for segment in self.segments) / len(self.segments)
+        if nearest.index < index:
+            return nearest.end_utc + timedelta(seconds=(index - nearest.index - 1) * mean_s)
+        return nearest.start_utc - timedelta(seconds=(nearest.index - index) * mean_s)
 
 
 class Streams(Protocol):

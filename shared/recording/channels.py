@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from shared.documents import Audience
 from shared.errors import NotificationError, SettingsError
 from shared.storage.ports import Json
 
+ORCASITE_SCHEMES = ("orcasite", "orcasite+http")
 _SECRET_PARAMETERS = frozenset({"pass", "password", "token", "key", "apikey"})
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,60}")  # it becomes part of document ids
 _sending = ContextVar("haro_sending", default=False)
@@ -42,7 +43,8 @@ class Channel:
         """A channel named `name`, or after its audience and a digest of where it leads.
 
         The digest leaves passwords out: a changed one must not make another channel, nor the id help to guess it.
-        Raises SettingsError for a name that cannot be part of a document's id, or a URL that is none.
+        Raises SettingsError for a name that cannot be part of a document's id, a URL that is none, or an Orcasite key
+        that fits into no HTTP header.
         """
         if name and not _NAME.fullmatch(name):
             raise SettingsError(f"channel name {name!r} must be 1 to 60 letters, digits, '.', '_' or '-'")
@@ -51,7 +53,10 @@ class Channel:
         except ValueError:
             # Not chained: the original may quote the URL.
             raise SettingsError(f"the URL of a channel for {audience} cannot be read") from None
-        return cls(name or f"{audience}-{digest}", audience, url, frozenset(hydrophones))
+        channel = cls(name or f"{audience}-{digest}", audience, url, frozenset(hydrophones))
+        if channel.scheme in ORCASITE_SCHEMES and not unquote(urlsplit(url).password or "").isascii():
+            raise SettingsError(f"{channel.label} has a key with characters that no key has: copy it again")
+        return channel
 
     @property
     def scheme(self) -> str:
@@ -85,8 +90,15 @@ class Notice:
 class Sender(Protocol):
     """Something that delivers a notice to a channel."""
 
+    def check(self, channel: Channel) -> None:
+        """Raise NotificationError when nothing could ever be sent to the channel's URL. Sends nothing."""
+        ...
+
     def send(self, channel: Channel, notice: Notice) -> None:
-        """Deliver the notice. Raises NotificationError, showing nothing of the channel's URL."""
+        """Deliver the notice.
+
+        Raises NotificationError, showing nothing of the channel's URL; CannotBeTold when another try would not help.
+        """
         ...
 
 
@@ -97,9 +109,16 @@ class SenderByScheme:
         self._default = default
         self._senders = dict(senders)
 
+    def check(self, channel: Channel) -> None:
+        """See `Sender.check`."""
+        self._sender(channel).check(channel)
+
     def send(self, channel: Channel, notice: Notice) -> None:
         """See `Sender.send`."""
-        self._senders.get(channel.scheme, self._default).send(channel, notice)
+        self._sender(channel).send(channel, notice)
+
+    def _sender(self, channel: Channel) -> Sender:
+        return self._senders.get(channel.scheme, self._default)
 
 
 class AppriseSender:
@@ -111,7 +130,7 @@ class AppriseSender:
     """
 
     def check(self, channel: Channel) -> None:
-        """Raise NotificationError when Apprise cannot make sense of the channel's URL. Sends nothing."""
+        """See `Sender.check`: whether Apprise makes sense of the URL."""
         self._service(channel)
 
     def send(self, channel: Channel, notice: Notice) -> None:

@@ -87,9 +87,15 @@ def detection_document(
 
 
 def detection_start(detection: Json) -> datetime:
-    """When the clip of a detection starts: to the microsecond where Haro wrote it, else OrcaHello's whole seconds."""
-    ours = detection.get("haro") or {}
-    return datetime.fromisoformat(ours.get("start_utc") or detection["timestamp"]).astimezone(UTC)
+    """When the clip of a detection starts: to the microsecond where Haro wrote it, else OrcaHello's whole seconds.
+
+    Raises MessageError for a document, written by somebody else, that does not say.
+    """
+    written = str((detection.get("haro") or {}).get("start_utc") or detection.get("timestamp") or "")
+    try:
+        return datetime.fromisoformat(written).astimezone(UTC)
+    except ValueError:
+        raise MessageError(f"detection {detection['id']} has {written!r} for its timestamp, which is no time") from None
 
 
 def clip_record(result: ClipResult, *, result_blob: str) -> ClipRecord:

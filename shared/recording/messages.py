@@ -41,8 +41,8 @@ def _to_moderators(due: Due, detections: tuple[Json, ...]) -> tuple[str, str]:
     for detection in detections[:LISTED]:
         lines += [
             f"{local_and_utc(detection_start(detection))}, confidence {detection['whaleFoundConfidence']:.0f} %",
-            f"  audio:     {detection['audioUri'] or 'not kept'}",
-            f"  picture:   {detection['imageUri'] or 'not kept'}",
+            f"  audio:     {detection.get('audioUri') or 'not kept'}",
+            f"  picture:   {detection.get('imageUri') or 'not kept'}",
             f"  detection: {detection['id']}",
             "",
         ]
@@ -61,8 +61,9 @@ def _to_subscribers(_due: Due, detections: tuple[Json, ...]) -> tuple[str, str]:
         lines.append(local_and_utc(detection_start(detection)))
         if detection.get("comments"):
             lines.append(f"  {detection.get('moderator') or 'The moderator'} writes: {detection['comments']}")
-        if detection["audioUri"]:
-            lines.append(f"  listen: {detection['audioUri']}")
+        audio_uri = detection.get("audioUri") or ""
+        if audio_uri.startswith("http"):  # a path on the station's own disk leads a subscriber nowhere
+            lines.append(f"  listen: {audio_uri}")
     if len(detections) > LISTED:
         lines.append(f"and {len(detections) - LISTED} more")
     where = detections[0].get("location") or {}

@@ -103,15 +103,15 @@ def suppressed_from_the_start(
 def suppressed_by_now(entry: OutboxEntry, told: Iterable[OutboxEntry], *, now: datetime, policy: NoticePolicy) -> str:
     """Why an entry that waits is no longer worth a message, or an empty string.
 
-    `told` are the entries already sent to the channel. An entry that went into a message already is never held back:
-    that message may have arrived.
+    `told` are the entries already sent to the channel. An entry that went into a message already is not held back for
+    being near to one of them: that message may have arrived.
     """
-    if entry.audience != "subscribers" or entry.notice_id:
+    if entry.audience != "subscribers":
         return ""
     reason = suppressed_from_the_start(
         entry.audience, origin="", detection_utc=entry.detection_utc, now=now, policy=policy
     )
-    if reason:
+    if reason or entry.notice_id:
         return reason
     near_s = policy.subscribers_every_s
     for other in told:

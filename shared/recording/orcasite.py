@@ -9,9 +9,9 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from shared.errors import NotificationError
+from shared.errors import CannotBeTold, NotificationError
 from shared.hydrophones import Hydrophone
-from shared.recording.channels import Channel, Notice
+from shared.recording.channels import ORCASITE_SCHEMES, AppriseSender, Channel, Notice, SenderByScheme
 from shared.recording.detections import detection_start
 from shared.storage.ports import Json
 
@@ -29,6 +29,11 @@ class OrcasiteSender:
 
     def __init__(self, hydrophones: Mapping[str, Hydrophone]) -> None:
         self._hydrophones = hydrophones
+
+    def check(self, channel: Channel) -> None:
+        """See `Sender.check`: whether the URL names a server."""
+        if not urlsplit(channel.url).hostname:
+            raise NotificationError(f"{channel.label} names no server: write orcasite://:KEY@HOST")
 
     def send(self, channel: Channel, notice: Notice) -> None:
         """See `Sender.send`."""
@@ -56,11 +61,12 @@ class OrcasiteSender:
     def _body(self, channel: Channel, detection: Json) -> Json:
         hydrophone = self._hydrophones.get(detection["source_guid"])
         if hydrophone is None or hydrophone.orcasite_feed_id is None:
-            raise NotificationError(
+            raise CannotBeTold(
                 f"{channel.label}: hydrophone {detection['source_guid']} has no orcasite_feed_id; add it to the list of"
                 " hydrophones, or name the channel's hydrophones without it"
             )
-        strongest = max(detection["predictions"], key=lambda one: one["confidence"], default={"startTime": 0.0})
+        predictions = detection.get("predictions") or ()  # what other tools wrote may have none
+        strongest = max(predictions, key=lambda one: one["confidence"], default={"startTime": 0.0})
         heard_utc = detection_start(detection) + timedelta(seconds=strongest["startTime"])
         return {
             "data": {
@@ -73,3 +79,8 @@ class OrcasiteSender:
                 },
             }
         }
+
+
+def station_sender(hydrophones: Mapping[str, Hydrophone]) -> SenderByScheme:
+    """The sender of a station: Orcasite by its own schemes, everybody else by Apprise."""
+    return SenderByScheme(AppriseSender(), dict.fromkeys(ORCASITE_SCHEMES, OrcasiteSender(hydrophones)))

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.documents import DETECTIONS, OUTBOX, Audience, OutboxEntry
-from shared.errors import HaroError, NotificationError
+from shared.errors import CannotBeTold, ConflictError, HaroError, NotificationError
 from shared.recording.channels import Channel, Sender
 from shared.recording.detections import detection_start, is_confirmed
 from shared.recording.lease import Lease
@@ -27,6 +27,7 @@ from shared.storage.ports import DocumentStore, Json, Stored
 Clock = Callable[[], datetime]
 
 _log = logging.getLogger(__name__)
+_WITHDRAWN = "no longer confirmed"
 _LOOK_BACK = timedelta(days=2)  # further than a bout or the age limit of subscribers reaches
 
 
@@ -48,7 +49,11 @@ def plan(
     policy: NoticePolicy,
     now: Clock,
 ) -> int:
-    """Write down who is to be told of a detection; what is written already stays. Returns how many entries are new."""
+    """Write down who is to be told of a detection, and return how many entries are new.
+
+    What is written already stays, but for what was suppressed because a yes was withdrawn: the yes is back. Raises
+    MessageError for a detection that does not say when it was.
+    """
     moment = now()
     start_utc = detection_start(detection)
     origin = str((detection.get("haro") or {}).get("origin", "live"))
@@ -71,8 +76,20 @@ def plan(
             state="suppressed" if reason else "waiting",
             suppressed_because=reason,
         )
-        new += documents.create(OUTBOX, entry.to_json())
+        new += documents.create(OUTBOX, entry.to_json()) or _revive(documents, entry)
     return new
+
+
+def _revive(documents: DocumentStore, entry: OutboxEntry) -> bool:
+    """Put the entry in the place of a withdrawn one; whoever writes that at the same time does the same."""
+    stored = documents.get(OUTBOX, entry.channel_id, entry.id)
+    if stored is None or stored.body["suppressed_because"] != _WITHDRAWN:
+        return False
+    try:
+        documents.replace(OUTBOX, entry.to_json(), etag=stored.etag)
+    except ConflictError:
+        return False
+    return True
 
 
 def deliver_due(
@@ -85,6 +102,8 @@ def deliver_due(
             done += _Round(documents, channel, sender, policy, now).run()
         except HaroError as error:
             _log.warning("%s: delivery broke off and goes on next round: %s", channel.label, error)
+        except Exception:  # noqa: BLE001 - a bug met at one channel must not stop the others
+            _log.exception("%s: a bug broke delivery off, and it goes on next round", channel.label)
     return Delivered(sent=done["sent"], failed=done["failed"], suppressed=done["suppressed"])
 
 
@@ -162,8 +181,7 @@ class _Round:
             stored = self._documents.get(DETECTIONS, entry.hydrophone_id, entry.detection_id)
             reason = _withdrawn(entry, stored)
             if reason or stored is None:
-                self._write(entry.model_copy(update={"state": "suppressed", "suppressed_because": reason}))
-                self._done["suppressed"] += 1
+                self._suppress(entry, reason)
             else:
                 detections[entry.id] = stored.body
         claim = {"notice_id": due.notice_id, "bout_id": due.bout_id}
@@ -174,17 +192,29 @@ class _Round:
         ]
         if not entries:
             return True
-        notice = notice_for(self._channel.audience, due, tuple(detections.values()))
         try:
+            notice = notice_for(self._channel.audience, due, tuple(detections.values()))
             self._sender.send(self._channel, notice)
+        except CannotBeTold as error:
+            for entry in entries:
+                self._suppress(entry, str(error))
+            return True
         except NotificationError as error:
             self._mark_failed(entries, str(error))
+            return False
+        except Exception as error:  # noqa: BLE001 - a bug met by one message must not keep the next from its turn
+            _log.exception("%s: a bug, met with detection %s", self._channel.label, entries[0].detection_id)
+            self._mark_failed(entries, f"a bug: {type(error).__name__}")
             return False
         for entry in entries:
             self._write(entry.model_copy(update={"state": "sent", "sent_utc": self._now(), "last_error": ""}))
         self._done["sent"] += 1
         _log.info("%s: told of %d detections at %s", self._channel.label, len(entries), entries[0].hydrophone_id)
         return True
+
+    def _suppress(self, entry: OutboxEntry, reason: str) -> None:
+        self._write(entry.model_copy(update={"state": "suppressed", "suppressed_because": reason}))
+        self._done["suppressed"] += 1
 
     def _mark_failed(self, entries: Sequence[OutboxEntry], error: str) -> None:
         self._done["failed"] += 1
@@ -213,5 +243,5 @@ def _withdrawn(entry: OutboxEntry, detection: Stored | None) -> str:
     if detection is None:
         return "the detection is no longer there"
     if entry.audience != "moderators" and not is_confirmed(detection.body):
-        return "no longer confirmed"
+        return _WITHDRAWN
     return ""

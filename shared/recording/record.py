@@ -6,12 +6,13 @@ crash at any point, changes nothing, overwrites no moderator's verdict and tells
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.documents import CLIPS, DETECTIONS, GAPS, Audience, ClipResult
-from shared.errors import ConflictError
+from shared.errors import ConflictError, MessageError
 from shared.hydrophones import Hydrophone
 from shared.recording.channels import Channel
 from shared.recording.detections import Verdict, clip_record, detection_document, is_confirmed, moderated, utc_seconds
@@ -19,6 +20,7 @@ from shared.recording.notify import NoticePolicy
 from shared.recording.outbox import Clock, plan
 from shared.storage.ports import BlobStore, Container, DocumentStore, Json
 
+_log = logging.getLogger(__name__)
 _HEARD: frozenset[Audience] = frozenset({"moderators"})
 _CONFIRMED: frozenset[Audience] = frozenset({"subscribers", "orcasite"})
 _TRIES = 10  # conflicts in a row mean that something is broken: two moderators do not click ten times a second
@@ -106,13 +108,16 @@ def plan_confirmed(documents: DocumentStore, channels: Iterable[Channel], *, pol
     told = [channel for channel in channels if channel.audience in _CONFIRMED]
     if not told:
         return 0
-    since = ("timestamp", utc_seconds(now() - timedelta(seconds=policy.max_age_s)))
-    recent = documents.query(DETECTIONS, where={"reviewed": True}, since=since)
-    return sum(
-        plan(documents, stored.body, told, audiences=_CONFIRMED, policy=policy, now=now)
-        for stored in recent
-        if is_confirmed(stored.body)
-    )
+    # By the time of the verdict, not of the call: Orcasite gets old calls too, and `plan` keeps them from subscribers.
+    since = ("dateModerated", utc_seconds(now() - timedelta(seconds=policy.max_age_s)))
+    new = 0
+    for stored in documents.query(DETECTIONS, where={"reviewed": True}, since=since):
+        try:
+            if is_confirmed(stored.body):
+                new += plan(documents, stored.body, told, audiences=_CONFIRMED, policy=policy, now=now)
+        except MessageError as error:
+            _log.warning("nobody is told: %s", error)
+    return new
 
 
 def _write(documents: DocumentStore, container: Container, partition: str, body: Json) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ _JUMP_S, _LONGEST_HOLE_S = 0.1, 60.0
 
 # Damaged packets in a row after which a recording is given up: some readers never reach the end of a broken file.
 _MOST_FAILURES = 1_000
+_LOUDEST = 1e6  # float files may hold 16-bit numbers unscaled; beyond that nothing is sound
+_log = logging.getLogger(__name__)
 
 # What separates a channel with nothing at its input from a quiet one; see `mono`.
 _DEAD_BELOW_DBFS, _DEAD_BELOW_LOUDEST_DB = -60.0, 20.0
@@ -121,6 +124,8 @@ def read_blocks(
         yield from _blocks(source, str(getattr(source, "name", "the recording")), block_s, overlap_s, limits)
         return
     path = Path(source)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise AudioError(f"{path} is no regular file. Save the recording as a file first.")
     try:
         with path.open("rb") as file:
             yield from _blocks(file, str(path), block_s, overlap_s, limits)
@@ -173,8 +178,8 @@ def _uniform(pieces: Iterator[Waveform], name: str, limits: AudioLimits | None) 
         if (piece.samples.shape[0], piece.sample_rate_hz) != shape:
             at_s = length / shape[1]
             raise AudioError(f"{name} changes channels or sample rate {at_s:.1f} s from its start. Cut it there.")
-        if not np.isfinite(piece.samples).all():
-            raise AudioError(f"{name} holds samples that are no numbers (NaN, inf). Export it again as 16-bit PCM.")
+        if not np.abs(piece.samples).max() <= _LOUDEST:  # also false for NaN
+            raise AudioError(f"{name} holds samples that are no sound (NaN, inf, huge). Export it again as 16-bit PCM.")
         length += piece.samples.shape[1]
         if limits and length > limits.max_duration_s * piece.sample_rate_hz:
             raise AudioTooLarge(f"{name} is longer than the {limits.max_duration_s:g} s allowed. Cut it into parts.")
@@ -182,13 +187,13 @@ def _uniform(pieces: Iterator[Waveform], name: str, limits: AudioLimits | None) 
 
 
 def _pieces(file: BinaryIO, name: str) -> Iterator[Waveform]:
-    """The recording frame by frame, with silence in the place of what was lost."""
+    """The recording frame by frame, with silence in the place of what was lost, where the file's own times tell it."""
     advice = "It is damaged, or no recording; convert it to WAV or FLAC and try again."
     with open_container(file, f"{name} cannot be read as audio. {advice}") as container:
         if not container.streams.audio:
             raise AudioError(f"{name} holds no audio stream. Name a file with sound in it.")
         expected_s: float | None = None
-        for frame in _sound_frames(container):
+        for frame in _sound_frames(container, name):
             waveform = frame_waveform(frame, name)
             start_s = frame.time
             if expected_s is not None and start_s is not None and _JUMP_S < start_s - expected_s <= _LONGEST_HOLE_S:
@@ -198,8 +203,24 @@ def _pieces(file: BinaryIO, name: str) -> Iterator[Waveform]:
             expected_s = None if start_s is None else start_s + waveform.duration_s
 
 
-def _sound_frames(container: InputContainer) -> Iterator[av.AudioFrame]:
-    """The frames that can be decoded. What a damaged packet took away shows in the time of the next good frame."""
+def _sound_frames(container: InputContainer, name: str) -> Iterator[av.AudioFrame]:
+    """The frames that can be decoded. What a damaged packet took away shows in the time of the next good frame, if any.
+
+    A file whose packets carry no times of their own (FLAC, MP3) is shorter by what was lost; a warning says so.
+    """
+    damaged: list[str] = []
+    try:
+        yield from _good_frames(container, damaged)
+    finally:
+        if damaged:
+            _log.warning(
+                "%s is damaged in %d places: some sound is not scored, and later times may be off by as much",
+                name,
+                len(damaged),
+            )
+
+
+def _good_frames(container: InputContainer, damaged: list[str]) -> Iterator[av.AudioFrame]:
     stream = container.streams.audio[0]
     packets, failures = container.demux(stream), 0
     while failures < _MOST_FAILURES:
@@ -207,9 +228,11 @@ def _sound_frames(container: InputContainer) -> Iterator[av.AudioFrame]:
             frames = next(packets).decode()
         except StopIteration:
             return
-        except av.FFmpegError:
+        except av.FFmpegError as error:
+            damaged.append(str(error))
             packets, failures = container.demux(stream), failures + 1
-        except IndexError:  # PyAV loses count of the streams in some damaged files
+        except IndexError as error:  # PyAV loses count of the streams in some damaged files
+            damaged.append(str(error))
             return
         else:
             failures = 0

@@ -83,7 +83,7 @@ def decide(policy: Policy, scores: ArrayLike, *, threshold: float | None = None)
 
 
 def decision_spans_s(
-    policy: Policy, window_starts_s: Sequence[float], *, window_s: float, hop_s: float
+    policy: Policy, window_spans_s: Sequence[tuple[float, float]], *, hop_s: float
 ) -> list[tuple[float, float]]:
     """From when to when each of a decision's values speaks, in seconds of the clip.
 
@@ -91,8 +91,8 @@ def decision_spans_s(
     with and window i begins with; the last value is the hop after the last window's start.
     """
     if isinstance(policy, MeanTopK):
-        return [(start_s, start_s + window_s) for start_s in window_starts_s]
-    starts_s = [*window_starts_s, *(last_s + hop_s for last_s in window_starts_s[-1:])]
+        return list(window_spans_s)
+    starts_s = [*(start_s for start_s, _ in window_spans_s), *(last_s + hop_s for last_s, _ in window_spans_s[-1:])]
     return [(start_s, start_s + hop_s) for start_s in starts_s]
 
 

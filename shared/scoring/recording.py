@@ -124,7 +124,7 @@ def _score_block(block: Block, start_s: float, detector: Detector, log_mel: LogM
     policy, hop_s = detector.metadata.decision, log_mel.params.hop_s
     clip = score_clip([Run(block.waveform, start_s=0.0)], log_mel, detector)
     decision = decide(policy, clip.scores, threshold=threshold)
-    spans_s = decision_spans_s(policy, clip.window_starts_s, window_s=clip.window_s, hop_s=hop_s)
+    spans_s = decision_spans_s(policy, clip.spans_s, hop_s=hop_s)
     end_s = start_s + block.waveform.duration_s
     return _Minute(
         duration_s=block.waveform.duration_s,
@@ -132,8 +132,8 @@ def _score_block(block: Block, start_s: float, detector: Detector, log_mel: LogM
         confidence=decision.confidence,
         health=assess(block.waveform),
         windows=tuple(
-            WindowScore(start_s=start_s + first_s, end_s=start_s + first_s + clip.window_s, score=float(score))
-            for first_s, score in zip(clip.window_starts_s, clip.scores, strict=True)
+            WindowScore(start_s=start_s + first_s, end_s=start_s + last_s, score=float(score))
+            for (first_s, last_s), score in zip(clip.spans_s, clip.scores, strict=True)
         ),
         positives=tuple(
             WindowScore(

@@ -16,7 +16,7 @@ from time import perf_counter
 from shared.documents import ClipResult, Gap, Provenance, SegmentBatch, WindowScore, result_blob_name
 from shared.hydrophones import Hydrophone
 from shared.scoring.audio import AudioLimits
-from shared.scoring.clip import score_clip
+from shared.scoring.clip import ClipScores, score_clip
 from shared.scoring.decision import decide, decision_spans_s
 from shared.scoring.detector import Detector
 from shared.scoring.fetch import Fetched, FetchPolicy, SegmentSource, fetch_segments
@@ -87,12 +87,11 @@ def score_batch(
     scores = score_clip(clip.runs, _log_mel(metadata.front_end), detector)
     decision = decide(metadata.decision, scores.scores, threshold=site.threshold if site else None)
     steps.done("score", scores.timings_s)
+    unheard = _unheard(batch, clip, scores)
     duration_s = (batch.end_utc - batch.start_utc).total_seconds()
     audio_blob, no_audio_because = keep_audio(batch, clip.runs, detected=decision.detected, policy=keep, blobs=blobs)
     steps.done("audio")
-    spans_s = decision_spans_s(
-        metadata.decision, scores.window_starts_s, window_s=scores.window_s, hop_s=metadata.front_end.hop_s
-    )
+    spans_s = decision_spans_s(metadata.decision, scores.spans_s, hop_s=metadata.front_end.hop_s)
     decision_windows = _windows(spans_s, decision.values)
     image_blob, no_image_because = None, None
     if decision.detected:
@@ -115,12 +114,12 @@ def score_batch(
         threshold=decision.threshold,
         detected=decision.detected,
         confidence=decision.confidence,
-        windows=_windows([(at_s, at_s + scores.window_s) for at_s in scores.window_starts_s], scores.scores.tolist()),
+        windows=_windows(scores.spans_s, scores.scores.tolist()),
         decision_windows=decision_windows,
         positive_windows=decision.positive_windows,
         health=health,
-        gaps=_gaps(batch, fetched, clip),
-        provenance=_provenance(batch, clip),
+        gaps=_gaps(batch, fetched, clip, unheard),
+        provenance=_provenance(batch, clip, unheard),
         audio_blob=audio_blob,
         image_blob=image_blob,
         not_kept_because=no_audio_because or no_image_because,
@@ -141,9 +140,21 @@ def _part(batch: SegmentBatch, fetched: Fetched) -> Part:
     return Part(segment.index, fetched.data, start_s, segment.duration_s)
 
 
-def _gaps(batch: SegmentBatch, fetched: Sequence[Fetched], clip: DecodedClip) -> tuple[Gap, ...]:
+def _unheard(batch: SegmentBatch, clip: DecodedClip, scores: ClipScores) -> dict[int, str]:
+    """Segments that decode, but stand alone with too little sound for any window; and why."""
+    starts_s = {clip.runs[position].start_s for position in scores.unheard}
+    return {
+        segment.index: "too short to score, and nothing joins it"
+        for segment in batch.segments
+        if segment.index in clip.decoded and (segment.start_utc - batch.start_utc).total_seconds() in starts_s
+    }
+
+
+def _gaps(
+    batch: SegmentBatch, fetched: Sequence[Fetched], clip: DecodedClip, unheard: Mapping[int, str]
+) -> tuple[Gap, ...]:
     """One gap per segment that could not be had or not be used."""
-    corrupt = {failure.index: failure.reason for failure in clip.failures}
+    unusable = {**unheard, **{failure.index: failure.reason for failure in clip.failures}}
     return tuple(
         Gap(
             hydrophone_id=batch.hydrophone_id,
@@ -153,19 +164,19 @@ def _gaps(batch: SegmentBatch, fetched: Sequence[Fetched], clip: DecodedClip) ->
             start_utc=one.segment.start_utc,
             end_utc=one.segment.end_utc,
             reason=one.reason or "corrupt",
-            detail=one.detail or corrupt[one.segment.index],
+            detail=one.detail or unusable[one.segment.index],
         )
         for one in fetched
-        if one.data is None or one.segment.index in corrupt
+        if one.data is None or one.segment.index in unusable
     )
 
 
-def _provenance(batch: SegmentBatch, clip: DecodedClip) -> Provenance:
+def _provenance(batch: SegmentBatch, clip: DecodedClip, unheard: Mapping[int, str]) -> Provenance:
     return Provenance(
         epoch=batch.epoch,
         first_index=batch.first_index,
         last_index=batch.last_index,
-        segment_indices=clip.decoded,
+        segment_indices=tuple(index for index in clip.decoded if index not in unheard),
         offset_s=batch.offset_s,
         time_source=batch.time_source,
         first_pts_s=clip.first_pts_s,

@@ -49,3 +49,15 @@ def test_window_that_makes_no_sense_is_wrong_usage(recording: Path, tmp_path: Pa
 
     assert code == 2
     assert "window_s" in err
+
+
+def test_failure_leaves_the_output_of_before(tmp_path: Path) -> None:
+    """A recording too short for one window is told by name, and what lay in --out is still there."""
+    wavfile.write(tmp_path / "short.wav", 48_000, np.zeros(480, np.int16))
+    (tmp_path / "x.npz").write_bytes(b"precious")
+
+    code, _, err = run_haro("features", tmp_path / "short.wav", "--out", tmp_path / "x.npz")
+
+    assert code == 1
+    assert "short.wav" in err
+    assert (tmp_path / "x.npz").read_bytes() == b"precious"

@@ -74,7 +74,11 @@ def test_annotations_for_raven_and_audacity(recordings: Path, tmp_path: Path) ->
         code, _, err = run_haro("score", "--annotations", program, "--out-dir", tmp_path, recordings / "calls.wav")
         assert code == 0, err
         text = (tmp_path / f"calls.wav{suffix}").read_text(encoding="utf-8")
-        assert len(text.splitlines()) >= 1 + (program == "raven")
+        rows = [row.split("\t") for row in text.splitlines()]
+        columns = slice(3, 5) if program == "raven" else slice(0, 2)
+        spans = [(float(start), float(end)) for start, end in (row[columns] for row in rows[program == "raven" :])]
+        for call_s in (3.3, 6.8, 10.3, 14.3):
+            assert any(start_s <= call_s <= end_s for start_s, end_s in spans)
 
 
 def test_human_output_names_verdict_and_times(recordings: Path) -> None:
@@ -92,3 +96,17 @@ def test_model_that_is_none_is_refused_in_a_sentence(recordings: Path) -> None:
     assert code == 1
     assert "notes.txt" in err
     assert "Traceback" not in out + err
+
+
+def test_two_recordings_of_one_name_do_not_share_an_annotation_file(recordings: Path, tmp_path: Path) -> None:
+    """The second would overwrite the first: it is told instead."""
+    (tmp_path / "other").mkdir()
+    twin = tmp_path / "other" / "calls.wav"
+    twin.write_bytes((recordings / "calls.wav").read_bytes())
+
+    code, _, err = run_haro(
+        "score", "--annotations", "raven", "--out-dir", tmp_path / "out", recordings / "calls.wav", twin
+    )
+
+    assert code == 1
+    assert "choose one --out-dir for each" in err

@@ -135,6 +135,22 @@ def test_doctor_names_what_is_wrong_and_what_to_do(station: Station, tmp_path: P
     assert "wrong" in lines["stream absent_node"]
 
 
+def test_a_mistyped_channel_is_told_before_any_orca_calls(station: Station, tmp_path: Path) -> None:
+    """Doctor and run both name the channel that nothing could be sent to, and show nothing of its secret."""
+    where = ("--hydrophones", hydrophones_file(tmp_path, [Node(station, "node")]), "--data", tmp_path / "data")
+    channels = {"HARO_MODERATOR_CHANNELS": "json://127.0.0.1:9/hook jsno://SESAME@host", "COLUMNS": "300"}
+
+    for command, expected_code in (("doctor", 1), ("run", 2)):
+        code, out, err = run_haro(command, *where, env=channels)
+        told = " ".join((out + err).split())
+        assert code == expected_code
+        assert "jsno channel moderators-" in told
+        assert "does not understand" in told
+        assert "SESAME" not in told
+        assert "json channel" not in told
+        assert "Traceback" not in told
+
+
 def test_doctor_reports_wrong_settings_by_name(tmp_path: Path) -> None:
     """Settings that are wrong are all named, and nothing else is tried."""
     code, out, _ = run_haro(

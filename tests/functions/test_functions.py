@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +31,7 @@ from tests.clock import FakeClock
 from tests.conftest import ROOT
 from tests.house import HEARD_UTC, publish
 from tests.pipeline import EPOCHS, encoded_folders, hydrophones_file
+from tests.recording.fakes import make_result
 from tests.recording.servers import HttpServer, http_server
 from tests.scoring.fakes import FakeDetector
 
@@ -230,6 +231,27 @@ def test_a_message_becomes_a_result_and_a_result_becomes_news(
     assert detection.body["id"] == result.detection_id
     assert len(house.storage.documents.query(CLIPS)) == 1
     assert [result.detection_id in request[2]["message"] for request in people.requests] == [True]
+
+
+def test_the_timer_tells_what_was_held_back(
+    trigger: Callable[[str, object], None], house: House, people: HttpServer
+) -> None:
+    """A bout's second detection, held back when it was recorded, is told by a later tick without a new result."""
+    clock = house.now
+    assert isinstance(clock, FakeClock)
+    for minute in (3, 2):
+        result = make_result(HEARD_UTC - timedelta(minutes=minute), hydrophone_id="test_node")
+        name = result_blob_name(result.batch_id)
+        house.storage.blobs.put(name, result.model_dump_json().encode())
+        trigger("record", result_blob(name))
+    assert len(people.requests) == 1
+
+    trigger("enqueue", TimerRequest())
+    assert len(people.requests) == 1
+    clock.advance(house.settings.bout_update_s)
+    trigger("enqueue", TimerRequest())
+    assert len(people.requests) == 2
+    assert result.detection_id in people.requests[1][2]["message"]
 
 
 def test_a_missing_segment_is_waited_for_until_the_last_delivery(

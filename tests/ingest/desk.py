@@ -45,6 +45,11 @@ class Desk:
         self.take()
         return report
 
+    def poll_twice(self) -> None:
+        """Two ticks: a folder that the node has left is left once two polls saw the same end of it."""
+        self.poll()
+        self.poll()
+
     def pump(self, room: int = 4) -> int:
         """One step of every backfill; returns how many batches it sent."""
         reports = enqueue_backfills(

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from shared.documents import BACKFILLS, CLIPS, Backfill
 from shared.errors import StreamUnreachable
-from shared.ingest.backfill import MAX_TRIES, request_backfill, stretches
-from shared.ingest.batches import time_range
+from shared.ingest.backfill import MAX_TRIES, request_backfill
 from shared.ingest.hls import folder_start_utc
+from shared.ingest.jobs import stretches, time_range
 from tests.ingest.desk import RULES, Desk
 from tests.ingest.sea import EPOCH, HYDROPHONE
 

@@ -44,7 +44,7 @@ def test_old_folder_is_read_to_its_end_before_the_new_one(desk: Desk) -> None:
     desk.node.grow(7)
     desk.clock.advance(130 + 75)
 
-    desk.poll()
+    desk.poll_twice()
 
     assert [batch.id for batch in desk.received] == [
         f"test_node/{EPOCH}/0-5",
@@ -68,7 +68,7 @@ def test_fresh_restart_waits_for_the_old_folders_last_uploads(desk: Desk) -> Non
     desk.node.grow(1)
     desk.clock.advance(15)
 
-    desk.poll()
+    desk.poll_twice()
 
     assert desk.indices == [(EPOCH, index) for index in range(9)]
 
@@ -82,7 +82,7 @@ def test_folders_that_came_and_went_unseen_are_found_by_listing(desk: Desk) -> N
         desk.node.grow(segments)
     desk.clock.advance(300)
 
-    desk.poll()
+    desk.poll_twice()
     live = list(desk.received)
     desk.drain()
 
@@ -100,7 +100,7 @@ def test_unlisted_folder_is_told_as_a_gap(desk: Desk) -> None:
     desk.node.grow(6)
     desk.clock.advance(600)
 
-    desk.poll()
+    desk.poll_twice()
 
     assert [(gap.reason, gap.end_utc) for gap in desk.gaps] == [("stream_restarted", folder_start_utc(EPOCH + 500))]
 
@@ -132,7 +132,7 @@ def test_playlist_that_shrinks_loses_nothing(desk: Desk) -> None:
     assert desk.poll().state == "unreachable"
     del desk.node.shown[EPOCH]
 
-    desk.poll()
+    desk.poll_twice()
 
     assert sorted(desk.indices) == sorted(desk.node.published())
 
@@ -227,7 +227,7 @@ def test_stale_pointer_back_to_a_finished_folder_is_no_restart(desk: Desk) -> No
     desk.node.restart(EPOCH + 100)
     desk.node.grow(6)
     desk.clock.advance(300)
-    desk.poll()
+    desk.poll_twice()
     desk.node.latest = EPOCH
 
     report = desk.poll()
@@ -272,7 +272,7 @@ def test_node_with_a_wrong_clock_brings_no_flood_of_old_audio(desk: Desk) -> Non
     desk.node.restart(EPOCH - 10**8)
     desk.node.grow(6)
     desk.clock.advance(100)
-    desk.poll()
+    desk.poll_twice()
     desk.node.restart(EPOCH + 3600)
     desk.node.grow(6)
     desk.clock.advance(3600)

@@ -16,7 +16,7 @@ from shared.storage.ports import Container, Json
 from tests.ingest.desk import Desk, open_desk
 
 
-class Crash(Exception):  # noqa: N818 - stands for the process's end, which is no error of Haro's
+class Crash(BaseException):
     """The process ends here."""
 
 
@@ -81,12 +81,13 @@ def skip(desk: Desk, amount: int) -> None:
 
 
 def torn(step: Callable[[Desk], object]) -> Callable[[Desk, int], None]:
-    """A step that sees every playlist cut short."""
+    """A step that sees every playlist cut short, and a poll that does not: no two readings are torn alike."""
 
     def happen(desk: Desk, amount: int) -> None:
         desk.node.shown = dict.fromkeys(desk.node.durations_s, amount)
         step(desk)
         desk.node.shown.clear()
+        desk.poll()
 
     return happen
 

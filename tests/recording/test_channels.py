@@ -9,12 +9,12 @@ from urllib.parse import quote
 
 import pytest
 
-from shared.documents import DETECTIONS, Audience
-from shared.errors import NotificationError, SettingsError
+from shared.documents import DETECTIONS, OUTBOX, Audience
+from shared.errors import CannotBeTold, NotificationError, SettingsError
 from shared.recording.channels import AppriseSender, Channel, Notice, SenderByScheme
 from shared.recording.detections import Verdict, detection_document, moderated
 from shared.recording.notify import NoticePolicy
-from shared.recording.orcasite import OrcasiteSender
+from shared.recording.orcasite import OrcasiteSender, station_sender
 from shared.recording.outbox import Delivered, deliver_due, plan
 from shared.storage.ports import Json
 from tests.recording.fakes import HYDROPHONES, LAB, NOON, Clock, MemoryDocuments, RecordingSender, make_result
@@ -49,7 +49,7 @@ def _confirmed() -> Json:
 def _deliver_through_two_failures(channel: Channel) -> list[Delivered]:
     """Plan one confirmed detection and deliver it in three rounds, through the sender of a running station."""
     documents, clock = MemoryDocuments(), Clock()
-    sender = SenderByScheme(AppriseSender(), {"orcasite+http": OrcasiteSender(HYDROPHONES)})
+    sender = station_sender(HYDROPHONES)
     documents.create(DETECTIONS, _confirmed())
     everybody: frozenset[Audience] = frozenset({"moderators", "subscribers", "orcasite"})
     plan(documents, _confirmed(), [channel], audiences=everybody, policy=POLICY, now=clock)
@@ -163,8 +163,51 @@ def test_a_server_that_is_not_there_is_an_error() -> None:
 
 def test_orcasite_needs_to_know_the_feed() -> None:
     """A hydrophone without a feed id cannot be posted, and the error says what to add."""
-    with pytest.raises(NotificationError, match="orcasite_feed_id"):
+    with pytest.raises(CannotBeTold, match="orcasite_feed_id"):
         OrcasiteSender({}).send(Channel.of("orcasite://:k@h", "orcasite"), Notice("t", "b", "k", (_confirmed(),)))
+
+
+def test_what_orcasite_can_never_take_is_suppressed_and_not_tried_again() -> None:
+    """A hydrophone without a feed id costs one attempt and no failure, and its entry says what to add."""
+    documents, clock = MemoryDocuments(), Clock()
+    channel = Channel.of("orcasite://:k@h", "orcasite", name="orcasite")
+    documents.create(DETECTIONS, _confirmed())
+    plan(documents, _confirmed(), [channel], audiences=frozenset({"orcasite"}), policy=POLICY, now=clock)
+
+    assert deliver_due(documents, [channel], station_sender({}), policy=POLICY, now=clock) == Delivered(suppressed=1)
+    (entry,) = [stored.body for stored in documents.query(OUTBOX, where={"state": "suppressed"})]
+    assert "orcasite_feed_id" in entry["suppressed_because"]
+    clock.advance(3600)
+    assert deliver_due(documents, [channel], station_sender({}), policy=POLICY, now=clock) == Delivered()
+
+
+def test_orcasite_takes_a_detection_that_says_the_least() -> None:
+    """A document of another tool, without predictions and links, is posted at the start of its clip."""
+    least = {key: value for key, value in _confirmed().items() if key not in {"predictions", "audioUri", "imageUri"}}
+    with http_server() as server:
+        channel = Channel.of(f"orcasite+http://:k@127.0.0.1:{server.port}", "orcasite")
+        station_sender(HYDROPHONES).send(channel, Notice("t", "b", "k", (least,)))
+
+    assert server.requests[0][2]["data"]["attributes"]["timestamp"] == NOON.isoformat()
+
+
+@pytest.mark.parametrize("url", ["orcasite://:k\N{LATIN SMALL LETTER L WITH STROKE}y@h", "orcasite+http://:k%C5%82y@h"])
+def test_a_key_that_no_header_can_carry_is_refused(url: str) -> None:
+    """An Orcasite key beyond ASCII, plain or encoded, is refused when the channel is made, and not shown."""
+    with pytest.raises(SettingsError, match=r"orcasite.* channel there has a key") as raised:
+        Channel.of(url, "orcasite", name="there")
+    assert "k" not in str(raised.value).replace("key", "")
+    assert raised.value.__context__ is None
+
+
+def test_every_scheme_is_checked_by_who_sends_it() -> None:
+    """What can be sent to passes the check without a message; a mistyped service and a missing host do not."""
+    sender = station_sender(HYDROPHONES)
+    for url in ("json://h", "orcasite://:k@h", "orcasite+http://:k@h"):
+        sender.check(Channel.of(url, "orcasite"))
+    for url in ("jsno://h", "orcasite://", "orcasite+http://:k@"):
+        with pytest.raises(NotificationError):
+            sender.check(Channel.of(url, "orcasite"))
 
 
 def test_a_channel_is_named_after_where_it_leads_and_not_after_its_password() -> None:

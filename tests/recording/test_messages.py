@@ -69,6 +69,26 @@ def test_subscribers_read_where_when_and_what_the_moderator_says() -> None:
     assert "Where" not in bare.body
 
 
+def test_only_moderators_are_given_paths_of_the_station() -> None:
+    """A file on the station's disk is named to its moderators and not to subscribers, who get web links alone."""
+    kept = {**_heard(0), "audioUri": "file:///data/0.flac", "imageUri": "file:///data/0.png"}
+
+    to_moderators = notice_for("moderators", _due(1), (kept,)).body
+    assert "audio:     file:///data/0.flac" in to_moderators
+    assert "picture:   file:///data/0.png" in to_moderators
+    to_subscribers = notice_for("subscribers", _due(2), (kept, _heard(1))).body
+    assert "file:" not in to_subscribers
+    assert to_subscribers.count("listen:") == to_subscribers.count("listen: https://a/1.flac") == 1
+
+
+def test_a_detection_that_says_the_least_can_be_told() -> None:
+    """A document of another tool without links makes a message all the same."""
+    least = {key: value for key, value in _heard(0).items() if key not in {"audioUri", "imageUri"}}
+
+    assert "audio:     not kept" in notice_for("moderators", _due(1), (least,)).body
+    assert "listen:" not in notice_for("subscribers", _due(1), (least,)).body
+
+
 def test_times_follow_the_coast_through_the_year() -> None:
     """Winter is PST, summer PDT."""
     assert local_and_utc(NOON.replace(month=1)) == "2026-01-20 11:00:00 PST (19:00:00 UTC)"

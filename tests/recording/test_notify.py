@@ -147,6 +147,7 @@ def test_subscribers_are_not_told_twice_of_the_same_quarter_of_an_hour() -> None
     assert not why(at(1, audience="subscribers", notice_id="n"))
     assert not why(at(1))
     assert "older" in why(at(20, audience="subscribers"), NOON + timedelta(days=2))
+    assert "older" in why(at(20, audience="subscribers", notice_id="n"), NOON + timedelta(days=2))
 
 
 def test_retries_wait_twice_as_long_each_time_up_to_the_cap() -> None:

@@ -163,6 +163,51 @@ def test_a_withdrawn_verdict_is_not_told() -> None:
     ]
 
 
+def test_subscribers_hear_nothing_old_however_long_delivery_was_tried() -> None:
+    """A message that was refused until its call was more than a day old is suppressed, though it was begun."""
+    documents, sender, clock = MemoryDocuments(), RecordingSender(failures=1), Clock(NOON + timedelta(hours=23))
+    tell(documents, [heard(0)], SUBSCRIBERS, clock=clock)
+    assert deliver(documents, sender, SUBSCRIBERS, clock=clock) == Delivered(failed=1)
+    clock.advance(2 * 3600)
+
+    assert deliver(documents, sender, SUBSCRIBERS, clock=clock) == Delivered(suppressed=1)
+    assert sender.sent == []
+
+
+def test_a_bug_met_by_one_message_stops_neither_its_channel_nor_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    """What nobody foresaw is logged with its traceback, tried again as a failure is, and costs no other message."""
+    documents, clock = MemoryDocuments(), Clock()
+
+    class Surprised(RecordingSender):
+        def send(self, channel: Channel, notice: Notice) -> None:
+            if channel == MODERATORS and notice.detections[0]["id"] == heard(0)["id"]:
+                raise KeyError("predictions")
+            super().send(channel, notice)
+
+    sender = Surprised()
+    tell(documents, [heard(0)], MODERATORS, SUBSCRIBERS, clock=clock)
+    clock.advance(1)  # in this order
+    tell(documents, [heard(60)], MODERATORS, SUBSCRIBERS, clock=clock)
+
+    assert deliver(documents, sender, MODERATORS, SUBSCRIBERS, clock=clock) == Delivered(sent=1, failed=1)
+    assert deliver(documents, sender, MODERATORS, SUBSCRIBERS, clock=clock) == Delivered(sent=1)
+    assert sender.told(MODERATORS) == [heard(60)["id"]]
+    (waiting,) = [entry for entry in entries(documents) if entry.state == "waiting"]
+    assert (waiting.attempts, waiting.last_error) == (1, "a bug: KeyError")
+    assert [record.exc_info is not None for record in caplog.records if record.levelno == logging.ERROR] == [True]
+
+
+def test_a_channel_whose_entries_cannot_be_read_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """An outbox entry that somebody spoiled stops its own channel, with a traceback in the log, and no other."""
+    documents, sender, clock = MemoryDocuments(), RecordingSender(), Clock()
+    tell(documents, [heard(0)], MODERATORS, SUBSCRIBERS, clock=clock)
+    documents.create(OUTBOX, {"id": "spoiled", "channel_id": MODERATORS.id, "state": "waiting"})
+
+    assert deliver(documents, sender, MODERATORS, SUBSCRIBERS, clock=clock) == Delivered(sent=1)
+    assert len(sender.told(SUBSCRIBERS)) == 1
+    assert [record.exc_info is not None for record in caplog.records if record.levelno == logging.ERROR] == [True]
+
+
 def test_a_channel_may_want_some_hydrophones_only() -> None:
     """A channel with a list of hydrophones is planned for these alone."""
     documents, clock = MemoryDocuments(), Clock()

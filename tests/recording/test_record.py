@@ -251,7 +251,7 @@ def test_two_moderators_at_once_both_write() -> None:
 
 
 def test_verdicts_written_by_other_tools_reach_subscribers_too() -> None:
-    """A yes that OrcaHello's own tools wrote into the store is planned by the sweep, once, if it is not too old."""
+    """A yes that OrcaHello's own tools wrote lately is planned by the sweep, once: an old call for Orcasite alone."""
     results = [make_result(), make_result(NOON - timedelta(days=3))]
     blobs, names = blobs_of(results)
     documents, clock = MemoryDocuments(), Clock()
@@ -259,12 +259,64 @@ def test_verdicts_written_by_other_tools_reach_subscribers_too() -> None:
         record(name, blobs, documents)
         stored = documents.get(DETECTIONS, LAB.id, result.detection_id)
         assert stored is not None
-        documents.replace(DETECTIONS, {**stored.body, "reviewed": True, "SRKWFound": "yes"}, etag=stored.etag)
+        verdict = {"reviewed": True, "SRKWFound": "yes", "dateModerated": "2026-03-20T18:59:00Z"}
+        documents.replace(DETECTIONS, {**stored.body, **verdict}, etag=stored.etag)
+
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 4
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 0
+    new, old = (result.detection_id for result in results)
+    states = {s.body["id"]: s.body["state"] for s in documents.query(OUTBOX) if s.body["audience"] != "moderators"}
+    assert states == {
+        f"subs:{new}": "waiting",
+        f"subs:{old}": "suppressed",
+        f"orcasite:{new}": "waiting",
+        f"orcasite:{old}": "waiting",
+    }
+    assert plan_confirmed(documents, CHANNELS[:1], policy=POLICY, now=clock) == 0
+
+
+def test_a_verdict_of_long_ago_is_no_news() -> None:
+    """What was confirmed more than a day ago is not looked at again."""
+    result = make_result()
+    blobs, (name,) = blobs_of([result])
+    documents = MemoryDocuments()
+    record(name, blobs, documents)
+    say(documents, result, "yes", Clock(NOON - timedelta(days=2)))
+    for channel in ("subs", "orcasite"):
+        documents.delete(OUTBOX, channel, f"{channel}:{result.detection_id}")
+
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=Clock()) == 0
+
+
+def test_a_document_that_does_not_say_when_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A confirmed document of another tool without a time is named in the log, and the next one is planned."""
+    documents, clock = MemoryDocuments(), Clock()
+    verdict = {"reviewed": True, "SRKWFound": "yes", "dateModerated": "2026-03-20T18:59:00Z"}
+    documents.create(DETECTIONS, {"id": "timeless", "source_guid": LAB.id, **verdict})
+    documents.create(DETECTIONS, {"id": "told", "source_guid": LAB.id, "timestamp": "2026-03-20T18:50:00Z", **verdict})
 
     assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 2
-    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 0
-    assert {s.body["detection_id"] for s in documents.query(OUTBOX, partition="subs")} == {results[0].detection_id}
-    assert plan_confirmed(documents, CHANNELS[:1], policy=POLICY, now=clock) == 0
+    assert {stored.body["detection_id"] for stored in documents.query(OUTBOX)} == {"told"}
+    assert "timeless" in caplog.text
+
+
+def test_a_yes_taken_back_and_given_again_is_told_once() -> None:
+    """Yes, no and yes again: what was suppressed in between is told after all, and a further yes tells nobody anew."""
+    result = make_result()
+    blobs, (name,) = blobs_of([result])
+    documents, sender, clock = MemoryDocuments(), RecordingSender(), Clock()
+    record(name, blobs, documents)
+    say(documents, result, "yes", clock)
+    say(documents, result, "no", clock)
+    deliver_due(documents, CHANNELS, sender, policy=POLICY, now=clock)
+    assert sorted(channel.id for channel, _ in sender.sent) == ["mods", "night"]
+
+    for _ in range(2):
+        clock.advance(3600)
+        say(documents, result, "yes", clock)
+        plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock)
+        deliver_due(documents, CHANNELS, sender, policy=POLICY, now=clock)
+    assert sorted(channel.id for channel, _ in sender.sent) == ["mods", "night", "orcasite", "subs"]
 
 
 def test_the_stage_works_on_the_stores_of_a_station(tmp_path: Path) -> None:

@@ -35,6 +35,11 @@ def ts_segments(samples: NDArray[np.float32], *, from_s: float = 0.0, rate_hz: i
     ]
 
 
+def short_segment(frames: int) -> bytes:
+    """A well-formed segment of so few AAC frames (1024 samples each)."""
+    return _mpegts(_aac_packets(noise(1.0), RATE_HZ)[:frames], 1, RATE_HZ, 0.0)
+
+
 def stream(count: int, *, channels: int = 1, seed: int = 1, level: float = 0.05, from_s: float = 0.0) -> list[bytes]:
     """`count` consecutive segments of noise."""
     return ts_segments(noise(count * SEGMENT_S, channels=channels, level=level, seed=seed), from_s=from_s)[:count]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import wave
 from collections.abc import Sequence
 from pathlib import Path
@@ -243,13 +244,21 @@ def test_a_file_that_names_other_files_reads_none_of_them(tmp_path: Path) -> Non
         assert "cannot be read as audio" in error_of(write(tmp_path / "list.wav", text))
 
 
-def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
-    """A float WAV with NaN or infinite samples is refused by name."""
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    """A pipe has no length and may never end: it is refused instead of waited for."""
+    os.mkfifo(tmp_path / "pipe")
+
+    assert "no regular file" in error_of(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e30])
+def test_numbers_that_are_none_are_refused(tmp_path: Path, wrong: float) -> None:
+    """A float WAV with NaN, infinite or absurd samples is refused by name."""
     samples = tone(0.5)
-    samples[0, 100] = np.nan
+    samples[0, 100] = wrong
     path = write(tmp_path / "nan.wav", encoded(samples, form="wav", codec="pcm_f32le", sample_format="flt"))
 
-    assert "no numbers" in error_of(path)
+    assert "no sound" in error_of(path)
 
 
 def test_rates_no_hydrophone_has_are_refused(tmp_path: Path) -> None:

@@ -42,12 +42,17 @@ def levels(clip: ClipScores) -> list[float]:
     return [float(level) for level in clip.embeddings[:, 0]]
 
 
+def starts_s(clip: ClipScores) -> list[float]:
+    """Where the windows start."""
+    return [start_s for start_s, _ in clip.spans_s]
+
+
 def test_an_unbroken_clip_is_all_its_windows(detector: Detector) -> None:
     """Windows of 1 s every half second, each with its score and embedding and the time it took."""
     clip = score_clip([run(noise(5.0))], TINY, detector)
 
-    assert clip.window_starts_s == pytest.approx([k * 0.5 for k in range(9)])
-    assert clip.window_s == 1.0
+    assert starts_s(clip) == pytest.approx([k * 0.5 for k in range(9)])
+    assert all(end_s - start_s == 1.0 for start_s, end_s in clip.spans_s)
     assert clip.scores.shape == (9,)
     assert clip.embeddings.shape == (9, 4)
     assert set(clip.timings_s) == {"prepare", "features", "inference"}
@@ -61,9 +66,9 @@ def test_windows_that_touch_a_gap_are_not_scored(detector: Detector) -> None:
     whole = score_clip([run(sound)], TINY, detector)
     broken = score_clip([run(before), run(after, start_s=3.1)], TINY, detector)
 
-    assert broken.window_starts_s == pytest.approx([0.0, 0.5, 1.0, 3.5, 4.0, 4.5, 5.0])
-    heard = dict(zip(whole.window_starts_s, levels(whole), strict=True))
-    assert levels(broken) == pytest.approx([heard[start_s] for start_s in broken.window_starts_s], abs=1e-4)
+    assert starts_s(broken) == pytest.approx([0.0, 0.5, 1.0, 3.5, 4.0, 4.5, 5.0])
+    heard = dict(zip(starts_s(whole), levels(whole), strict=True))
+    assert levels(broken) == pytest.approx([heard[start_s] for start_s in starts_s(broken)], abs=1e-4)
 
 
 @settings(max_examples=40, deadline=None)
@@ -72,31 +77,35 @@ def test_windows_that_touch_a_gap_are_not_scored(detector: Detector) -> None:
     gaps=st.lists(st.integers(1, 2 * RATE_HZ), min_size=4, max_size=4),
 )
 def test_every_whole_window_on_the_grid_is_scored_once(detector: Detector, lengths: list[int], gaps: list[int]) -> None:
-    """Whatever the runs, the windows are exactly the grid points whose second lies within one run."""
+    """The windows are the grid points whose second lies within one run; a run without one has one of its own."""
     spans, at = [], 0
     for length, gap in zip(lengths, gaps, strict=False):
         spans.append((at, at + length))
         at += length + gap
     step = RATE_HZ // 2
-    expected = [
-        k * 0.5 for k in range(at // step + 1) if any(a <= k * step and k * step + RATE_HZ <= b for a, b in spans)
-    ]
+    expected: list[float] = []
+    unheard = []
+    for number, (a, b) in enumerate(spans):
+        whole = [k * 0.5 for k in range(at // step + 1) if a <= k * step and k * step + RATE_HZ <= b]
+        short = [a / RATE_HZ] if b - a >= TINY.min_samples else []
+        expected += whole or short
+        unheard += [] if whole or short else [number]
 
     clip = score_clip([run(noise((b - a) / RATE_HZ), start_s=a / RATE_HZ) for a, b in spans], TINY, detector)
 
-    if expected:
-        assert clip.window_starts_s == pytest.approx(expected)
-    else:
-        assert len(clip.window_starts_s) <= 1
+    assert starts_s(clip) == pytest.approx(expected)
+    assert list(clip.unheard) == unheard
+    for start_s, end_s in clip.spans_s:
+        assert any(a / RATE_HZ - 1e-6 <= start_s and end_s <= b / RATE_HZ + 1e-6 for a, b in spans)
 
 
-def test_a_clip_shorter_than_a_window_is_one_short_window(detector: Detector) -> None:
-    """The longest run is scored with what it has, and the window's length says so."""
-    clip = score_clip([run(noise(0.1)), run(noise(0.4), start_s=3.0), run(noise(0.2), start_s=5.0)], TINY, detector)
+def test_runs_shorter_than_a_window_have_one_short_window_each(detector: Detector) -> None:
+    """Sound between two gaps is scored with what there is, and the window's length says so."""
+    clip = score_clip([run(noise(0.1)), run(noise(0.4), start_s=3.0), run(noise(2.0), start_s=5.0)], TINY, detector)
 
-    assert clip.window_starts_s == (3.0,)
-    assert clip.window_s == pytest.approx(0.4)
-    assert clip.scores.shape == (1,)
+    assert clip.spans_s[0] == pytest.approx((0.0, 0.1))
+    assert clip.spans_s[1] == pytest.approx((3.0, 3.4))
+    assert starts_s(clip)[2:] == [5.0, 5.5, 6.0]
 
 
 @pytest.mark.parametrize("runs", [[], [run(noise(0.01))], [run(noise(0.0))]])
@@ -104,7 +113,8 @@ def test_a_clip_with_next_to_no_sound_has_no_windows(detector: Detector, runs: l
     """Nothing to score is no error: the clip is empty."""
     clip = score_clip(runs, TINY, detector)
 
-    assert clip.window_starts_s == ()
+    assert clip.spans_s == ()
+    assert clip.unheard == tuple(range(len(runs)))
     assert clip.scores.shape == (0,)
     assert clip.embeddings.shape == (0, 4)
 

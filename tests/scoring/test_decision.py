@@ -145,11 +145,11 @@ def test_a_hydrophone_may_have_its_own_threshold() -> None:
 
 def test_decision_values_have_their_times() -> None:
     """A raw value covers its window, a smoothed one a single hop."""
-    starts_s = [0.0, 1.0, 2.0]
+    spans_s = [(0.0, 2.0), (1.0, 3.0), (2.0, 4.0)]
 
-    raw = decision_spans_s(MeanTopK(), starts_s, window_s=2.0, hop_s=1.0)
-    smoothed = decision_spans_s(SmoothedCount(), starts_s, window_s=2.0, hop_s=1.0)
+    raw = decision_spans_s(MeanTopK(), spans_s, hop_s=1.0)
+    smoothed = decision_spans_s(SmoothedCount(), spans_s, hop_s=1.0)
 
-    assert raw == [(0.0, 2.0), (1.0, 3.0), (2.0, 4.0)]
+    assert raw == spans_s
     assert smoothed == [(0.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]
-    assert decision_spans_s(SmoothedCount(), [], window_s=2.0, hop_s=1.0) == []
+    assert decision_spans_s(SmoothedCount(), [], hop_s=1.0) == []

@@ -22,8 +22,8 @@ from shared.scoring.detector import Detector
 from shared.scoring.model_file import SmoothedCount
 from shared.scoring.score import KeepPolicy, ScoredClip, score_batch
 from tests.scoring.fakes import FakeBlobs, FakeDetector, FakeSource
-from tests.scoring.streams import SEGMENT_S, stream
-from tests.scoring.tiny_model import tiny_metadata
+from tests.scoring.streams import SEGMENT_S, short_segment, stream
+from tests.scoring.tiny_model import TINY_FRONT_END, tiny_metadata
 
 START_UTC = datetime(2026, 3, 20, 22, 35, 59, tzinfo=UTC)
 NOW_UTC = START_UTC + timedelta(hours=1)
@@ -332,3 +332,29 @@ def test_the_real_segments_go_through(shared_dir: Path) -> None:
     assert scored.result.gaps == ()
     assert scored.result.sample_rate_hz == 48_000
     assert scored.result.health.channels in {1, 2}
+
+
+def test_a_segment_too_short_for_any_window_is_a_gap() -> None:
+    """A third of a second between two missing segments, less than one FFT needs, is told and not counted as heard."""
+    wide = TINY_FRONT_END.model_copy(update={"n_fft": 8000})
+    missing = StreamNotFound("gone")
+    batch = batch_of(3)
+    lone = batch.segments[1].model_copy(update={"duration_s": 0.32})
+    batch = batch.model_copy(update={"segments": (batch.segments[0], lone, batch.segments[2])})
+    answers: dict[int, bytes | HaroError] = {12: missing, 13: short_segment(5), 14: missing}
+
+    result = score_batch(
+        batch,
+        http=FakeSource(answers),
+        blobs=FakeBlobs(),
+        detector=cast("Detector", FakeDetector([0.1], tiny_metadata(wide))),
+        keep=KeepPolicy(),
+        limits=AudioLimits(10_000_000, 600),
+        hydrophones={},
+        now=lambda: NOW_UTC,
+        last_try=True,
+    ).result
+
+    assert result.provenance.segment_indices == ()
+    assert [gap.first_index for gap in result.gaps] == [12, 13, 14]
+    assert "too short" in result.gaps[1].detail

@@ -15,7 +15,7 @@ from typing import Protocol
 from shared.errors import BlobNotFound, StorageError, StorageFullError
 from shared.storage.ports import BlobInfo, check_blob_name
 
-RESERVED = ("clips/", "detections/")  # audio and pictures stop at the reserve; small JSON may use it up
+RESERVED = ("clips/",)  # what may go again stops at the reserve; detections and results are what it is kept for
 _TEMPORARY = ".tmp"  # no blob name starts with a dot
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
