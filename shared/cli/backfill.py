@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -32,7 +31,6 @@ def backfill(
 ) -> None:
     """Score past audio through the same queue. Stopped in the middle, it goes on when called again."""
     settings = load_settings(hydrophones=hydrophones, data=data)
-    logging.getLogger("shared").setLevel(settings.log_level)
     chosen = find(the_hydrophones(settings), hydrophone)
     start_utc, end_utc = _time(start, "START"), _time(end, "END")
     if end_utc <= start_utc:

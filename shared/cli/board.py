@@ -94,7 +94,7 @@ class Board:
         if job.epoch is None or (job.state == "open" and job.tries == 0):
             return
         how = "done" if job.state == "done" else "will be tried again"
-        what = f"backfill from {job.start_utc:%Y-%m-%d %H:%M:%S} UTC {how}: {job.batches_sent} clips. {job.detail}"
+        what = f"backfill up to {job.end_utc:%Y-%m-%d %H:%M:%S} UTC {how}: {job.batches_sent} clips. {job.detail}"
         self._say(job.hydrophone_id, what.rstrip(". "), "cyan")
 
     def _scored(self, scored: ScoredClip) -> None:

@@ -39,7 +39,6 @@ def run(
     settings = load_settings(hydrophones=hydrophones, data=data)
     if until_idle:
         settings = _quick(settings, idle_after)
-    logging.getLogger("shared").setLevel(settings.log_level)
     console = wide_console()
     with open_house(settings, exclusive=True) as house:
         listen(house, console, idle_s=idle_after if until_idle else None)
@@ -59,6 +58,7 @@ def _quick(settings: Settings, idle_s: float) -> Settings:
 
 def listen(house: House, console: Console, *, idle_s: float | None, live: bool = True) -> None:
     """Run the house's stages on a board until idle, or until Ctrl-C or a polite kill."""
+    logging.getLogger("shared").setLevel(house.settings.log_level)
     house.check_channels()
     house.detector  # noqa: B018 - a model that cannot be used is told at once, before anything is polled
     board = Board(console, house.hydrophones, house.now)

@@ -133,12 +133,17 @@ class _Step:
                 self._documents.create(GAPS, gap.to_json())
         unscored = [rest for batch in batches if (rest := self._unscored(batch)) is not None]
         self._queue.send([batch_message(batch) for batch in unscored])
-        sent = {"at_index": stands_at, "batches_sent": job.batches_sent + len(unscored), "tries": 0, "retry_utc": None}
-        if not whole:
+        sent: dict[str, Any] = {
+            "at_index": stands_at,
+            "batches_sent": job.batches_sent + len(unscored),
+            "tries": 0,
+            "retry_utc": None,
+        }
+        if not whole or (not final and (stop is None or stands_at < stop)):
+            # What is left starts here: should it be given up, its gap must not cover what was scored.
+            sent["start_utc"] = max(job.start_utc, playlist.start_of(stands_at))
+            sent["retry_utc"] = self._now + timedelta(seconds=FIRST_RETRY_S) if whole else None
             return self._changed(len(unscored), **sent)
-        if not final and (stop is None or stands_at < stop):
-            waiting = self._now + timedelta(seconds=FIRST_RETRY_S)
-            return self._changed(len(unscored), **{**sent, "retry_utc": waiting})
         if job.last_index is None and job.next_epoch is not None:
             self._tell_gap("stream_restarted", playlist.segments[-1].end_utc, f"folder {job.epoch} ended")
         return self._changed(len(unscored), **sent, state="done", detail="")

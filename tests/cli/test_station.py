@@ -103,7 +103,7 @@ def test_backfill_beside_a_running_station_is_handed_to_it(station: Station, tmp
             when = utc(EPOCHS[0], 70.0), utc(EPOCHS[0], 100.0)
             code, out, err = run_haro("backfill", "test_node", *when, "--hydrophones", file, "--data", data)
             lines = iter(running.stdout.readline, "")
-            done = next(line for line in lines if "backfill from" in line)
+            done = next(line for line in lines if "backfill up to" in line)
         finally:
             running.terminate()
             running.communicate(timeout=30)

@@ -59,6 +59,8 @@ def test_torn_playlist_does_not_end_a_backfill(desk: Desk) -> None:
 def test_backfill_is_given_up_after_hours_not_minutes(desk: Desk) -> None:
     """A folder that cannot be read keeps its backfill open for hours; only then its time becomes a gap."""
     far_behind(desk)
+    desk.pump()
+    scored_to = max(batch.end_utc for batch in desk.received if batch.origin == "backfill")
     desk.node.failing[EPOCH] = StreamUnreachable("503")
     for _ in range(5 * 60):
         desk.pump()
@@ -69,7 +71,8 @@ def test_backfill_is_given_up_after_hours_not_minutes(desk: Desk) -> None:
         desk.pump()
 
     assert desk.open_backfills() == 0
-    assert "unreachable" in {gap.reason for gap in desk.gaps}
+    (gap,) = (gap for gap in desk.gaps if gap.reason == "unreachable")
+    assert gap.start_utc == scored_to, "what was scored before is no gap"
 
 
 def test_backfill_of_an_unknown_hydrophone_holds_up_nobody(desk: Desk) -> None:

@@ -145,7 +145,8 @@ class MemoryBlobs:
 
     def list(self, prefix: str) -> Iterator[BlobInfo]:
         """See `BlobStore.list`."""
-        raise NotImplementedError
+        for name in sorted(name for name in self.blobs if name.startswith(prefix)):
+            yield BlobInfo(name, len(self.blobs[name]), NOON)
 
     def uri(self, name: str) -> str:
         """See `BlobStore.uri`."""
