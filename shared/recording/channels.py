@@ -28,18 +28,14 @@ _sending = ContextVar("haro_sending", default=False)
 
 @dataclass(frozen=True)
 class Channel:
-    """Where an audience is reached: an Apprise URL, or `orcasite://:KEY@HOST`. The URL is a secret and is never shown.
-
-    With `hydrophones` given, only detections of these are told.
-    """
+    """Where an audience is reached: an Apprise URL, or `orcasite://:KEY@HOST`. The URL is a secret and is never shown."""
 
     id: str
     audience: Audience
     url: str = field(repr=False)
-    hydrophones: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, url: str, audience: Audience, *, name: str = "", hydrophones: Iterable[str] = ()) -> Channel:
+    def of(cls, url: str, audience: Audience, *, name: str = "") -> Channel:
         """A channel named `name`, or after its audience and a digest of where it leads.
 
         The digest leaves passwords out: a changed one must not make another channel, nor the id help to guess it.
@@ -53,7 +49,7 @@ class Channel:
         except ValueError:
             # Not chained: the original may quote the URL.
             raise SettingsError(f"the URL of a channel for {audience} cannot be read") from None
-        channel = cls(name or f"{audience}-{digest}", audience, url, frozenset(hydrophones))
+        channel = cls(name or f"{audience}-{digest}", audience, url)
         if channel.scheme in ORCASITE_SCHEMES and not unquote(urlsplit(url).password or "").isascii():
             raise SettingsError(f"{channel.label} has a key with characters that no key has: copy it again")
         return channel
@@ -68,10 +64,6 @@ class Channel:
     def label(self) -> str:
         """What logs and errors may show: the scheme and the id."""
         return f"{self.scheme} channel {self.id}"
-
-    def wants(self, hydrophone_id: str) -> bool:
-        """Whether detections of this hydrophone are told here."""
-        return not self.hydrophones or hydrophone_id in self.hydrophones
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def plan(
     origin = str((detection.get("haro") or {}).get("origin", "live"))
     new = 0
     for channel in channels:
-        if channel.audience not in audiences or not channel.wants(detection["source_guid"]):
+        if channel.audience not in audiences:
             continue
         reason = suppressed_from_the_start(
             channel.audience, origin=origin, detection_utc=start_utc, now=moment, policy=policy

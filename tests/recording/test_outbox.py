@@ -208,15 +208,6 @@ def test_a_channel_whose_entries_cannot_be_read_costs_the_others_nothing(caplog:
     assert [record.exc_info is not None for record in caplog.records if record.levelno == logging.ERROR] == [True]
 
 
-def test_a_channel_may_want_some_hydrophones_only() -> None:
-    """A channel with a list of hydrophones is planned for these alone."""
-    documents, clock = MemoryDocuments(), Clock()
-    picky = Channel.of("json://h/x", "moderators", name="picky", hydrophones=["rpi_bush_point"])
-    tell(documents, [heard(0), heard(1, hydrophone_id="rpi_bush_point")], picky, clock=clock)
-
-    assert [entry.hydrophone_id for entry in entries(documents)] == ["rpi_bush_point"]
-
-
 def test_two_deliverers_do_not_both_send() -> None:
     """While one sender is at work a second one leaves its channel alone, and goes on when the first has died."""
     documents, clock = MemoryDocuments(), Clock()
