@@ -28,7 +28,7 @@ _sending = ContextVar("haro_sending", default=False)
 
 @dataclass(frozen=True)
 class Channel:
-    """Where an audience is reached: an Apprise URL, or `orcasite://:KEY@HOST`. The URL is a secret and is never shown."""
+    """Where an audience is reached: an Apprise URL, or `orcasite://:KEY@HOST`. The URL is a secret, never shown."""
 
     id: str
     audience: Audience
