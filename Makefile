@@ -1,10 +1,11 @@
 # make demo    hear Haro work: a hydrophone's day in fast motion, no network needed
 # make run     listen to Orcasound's public hydrophones until Ctrl-C
 # make test    the whole test suite        make check   lint, types, architecture
+# make emulators   Blob Storage, Service Bus and Cosmos DB on this machine, for `func start`, until Ctrl-C
 PYTHON ?= python3
 HARO := .venv/bin/haro
 
-.PHONY: demo run test check format train clean
+.PHONY: demo run test check format train emulators clean
 
 demo: .venv/installed
 	$(HARO) demo
@@ -13,13 +14,16 @@ run: .venv/installed
 	$(HARO) run
 
 test: .venv/installed-dev
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --numprocesses=auto --dist=loadfile
 
 check: .venv/installed-dev
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+emulators: .venv/installed-dev .venv/installed-azurite
+	.venv/bin/python -m tests.emulators --write
 
 format: .venv/installed-dev
 	.venv/bin/ruff check --fix
@@ -39,6 +43,20 @@ train: .venv/installed-train
 
 .venv/installed-train: .venv/installed-dev requirements-train.txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-train.txt
+	touch $@
+
+# Microsoft's engine for functions needs Python 3.13, whatever Haro itself runs on: a place of its own.
+PYTHON313 ?= $(firstword $(foreach python,python3.13 $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python), \
+	$(shell $(python) -c 'import sys; print(sys.executable)' 2>/dev/null)))
+.venv/installed-engine: requirements.txt requirements-engine.txt
+	@test -n "$(PYTHON313)" || { echo "no Python 3.13 found: install it, or name it: make $@ PYTHON313=..." >&2; false; }
+	$(PYTHON313) -m venv .venv/engine
+	.venv/engine/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-engine.txt
+	touch $@
+
+# Microsoft's emulator of Blob Storage needs Node.js. No lock file: it would record where packages were fetched.
+.venv/installed-azurite: Makefile
+	npm install --prefix .venv/azurite --no-package-lock --no-audit --no-fund --loglevel=error azurite@3.37.0
 	touch $@
 
 clean:

@@ -2,8 +2,10 @@
 
 import azure.functions as func
 
-from functions import enqueue, record, score
+from functions import deadletter, enqueue, health, reconcile, record, score
+from functions.telemetry import send_telemetry
 
+send_telemetry()
 app = func.FunctionApp()
-for trigger in (enqueue, score, record):
+for trigger in (enqueue, score, record, deadletter, reconcile, health):
     app.register_functions(trigger.blueprint)

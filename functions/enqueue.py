@@ -16,9 +16,11 @@ _log = logging.getLogger(__name__)
 def enqueue(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding passes it by name
     """Poll every hydrophone, feed old audio as far as the queue has room, and tell what was held back or failed."""
     house = the_house()
-    for report in house.poll():
-        if report.message:
-            level = logging.WARNING if report.state == "unreachable" else logging.INFO
-            _log.log(level, "%s: %s. %s", report.hydrophone_id, report.state, report.message)
-    house.backfill()
-    house.deliver()
+    try:
+        for report in house.poll():
+            if report.message:
+                level = logging.WARNING if report.state == "unreachable" else logging.INFO
+                _log.log(level, "%s: %s. %s", report.hydrophone_id, report.state, report.message)
+        house.backfill()
+    finally:
+        house.deliver()  # people do not wait for a queue that is down

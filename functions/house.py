@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 from contextlib import ExitStack
 from functools import cache
 
-from shared.bootstrap import House, open_house
+from shared.bootstrap import open_house
+from shared.house import House
 from shared.settings import load_settings
 
 _opening = threading.Lock()
@@ -21,6 +23,9 @@ def the_house() -> House:
 
 @cache
 def _opened() -> House:
+    settings = load_settings()
+    for name in ("shared", "functions"):
+        logging.getLogger(name).setLevel(settings.log_level)
     stack = ExitStack()
     atexit.register(stack.close)
-    return stack.enter_context(open_house(load_settings()))
+    return stack.enter_context(open_house(settings))

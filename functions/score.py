@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from functions.house import the_house
-from shared.documents import SegmentBatch
+from shared.storage.azure.hosted import delivery_of
 
 blueprint = func.Blueprint()  # type: ignore[no-untyped-call]  # the package types no __init__
 
@@ -13,7 +13,14 @@ blueprint = func.Blueprint()  # type: ignore[no-untyped-call]  # the package typ
     arg_name="message", queue_name="segment-batches", connection="ServiceBusConnection"
 )
 def score(message: func.ServiceBusMessage) -> None:
-    """Score the batch. An error gives the message back to the queue, which sets it aside after the last delivery."""
-    house = the_house()
-    batch = SegmentBatch.parse(message.get_body(), source=f"message {message.message_id}")
-    house.score(batch, last_try=(message.delivery_count or 1) >= house.settings.max_deliveries)
+    """Score the batch. What fails now comes again later; an error is raised where only the host can set it aside."""
+    delivery = delivery_of(
+        message_id=message.message_id,
+        body=message.get_body(),
+        delivery_count=message.delivery_count,
+        application_properties=message.application_properties,
+        enqueued_utc=message.enqueued_time_utc,
+        locked_until_utc=message.locked_until,
+        lock_token=message.lock_token,
+    )
+    the_house().score_hosted(delivery)

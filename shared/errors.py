@@ -11,9 +11,11 @@ HaroError
 │   └── AudioTooLarge          more bytes or seconds than the limits allow
 ├── ModelError             a model file that must not be used
 ├── MessageError           a queue message nobody can understand: dead-letter it
+├── LeftToHost             a message to be set aside by the function host: let the function fail with it
 ├── StorageError           storage could not do what was asked
 │   ├── BlobNotFound           no blob of that name
 │   ├── ConflictError          somebody else wrote first: read again, then decide
+│   ├── UnknownMark            no mark of this container's changes: read them from the start
 │   ├── StorageFullError       no room left for this
 │   └── StationBusy            another Haro works on this data folder
 └── NotificationError      a channel did not take the message: worth another try
@@ -70,6 +72,10 @@ class MessageError(HaroError):
     """A queue message cannot be understood; trying again would not help."""
 
 
+class LeftToHost(HaroError):  # noqa: N818 - says what becomes of the message
+    """The function host must set this message aside, which it does when the function fails."""
+
+
 class StorageError(HaroError):
     """Storage could not do what was asked."""
 
@@ -80,6 +86,10 @@ class BlobNotFound(StorageError):  # noqa: N818 - reads as the sentence it is
 
 class ConflictError(StorageError):
     """The document changed since it was read: read it again and decide anew."""
+
+
+class UnknownMark(StorageError):  # noqa: N818 - reads as the sentence it is
+    """The container never gave this mark of its changes: start from the beginning."""
 
 
 class StorageFullError(StorageError):

@@ -21,9 +21,13 @@ from urllib3.exceptions import DecodeError, HTTPError
 from shared.errors import StreamError, StreamNotFound, StreamUnreachable
 
 _NOT_THERE = frozenset({403, 404, 410})  # S3 answers 403 for a missing object to whoever may not list
+_WHOLE = frozenset({200, 304})
+_PARTS = frozenset({206, 416})
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CHUNK_BYTES = 64 * 1024
-_REMEMBERED = 256
+_REMEMBERED_BYTES = 128 * 1024 * 1024  # two hundred hydrophones' playlists of a whole day are 54 MB
+_WORTH_A_PART_BYTES = 8 * 1024
+_OVERLAP_BYTES = 256
 _HOSTS = 16
 _CONNECTIONS_PER_HOST = 64  # more than all threads of the process ask for at once
 
@@ -62,6 +66,7 @@ class Http:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(_HOSTS, _CONNECTIONS_PER_HOST))
         self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
+        self._remembered_bytes = 0
         self._lock = threading.Lock()
 
     def get(self, url: str, *, max_bytes: int) -> bytes:
@@ -76,23 +81,53 @@ class Http:
 
     def get_fresh(self, url: str, *, max_bytes: int) -> bytes:
         """As `get`, for small objects asked for again and again: what has not changed is not sent anew."""
+        known = self._recalled(url)
+        response, body = self._retried(url, headers=_unless_known(known), max_bytes=max_bytes)
+        return self._noted(url, response, body, known)
+
+    def get_grown(self, url: str, *, max_bytes: int) -> bytes:
+        """As `get_fresh`, for objects that grow at their end: of what is new since, only that is sent.
+
+        The part asked for begins a little before the end of what is remembered. If it does not begin with the same
+        bytes, or the server has no such part, the whole is fetched.
+        """
+        known = self._recalled(url)
+        if known is None or len(known.body) < _WORTH_A_PART_BYTES:
+            return self.get_fresh(url, max_bytes=max_bytes)
+        start = len(known.body) - _OVERLAP_BYTES
+        part = {"Range": f"bytes={start}-", "Accept-Encoding": "identity"}
+        response, body = self._retried(url, headers=_unless_known(known) | part, max_bytes=max_bytes)
+        if response.status_code == requests.codes.partial_content:
+            if not body.startswith(known.body[start:]):
+                return self._whole(url, max_bytes)
+            body = known.body[:start] + body
+            if len(body) > max_bytes:
+                raise _too_large(url, max_bytes)
+        elif response.status_code == requests.codes.requested_range_not_satisfiable:
+            return self._whole(url, max_bytes)
+        return self._noted(url, response, body, known)
+
+    def _whole(self, url: str, max_bytes: int) -> bytes:
+        response, body = self._retried(url, headers=_unless_known(None), max_bytes=max_bytes)
+        return self._noted(url, response, body, None)
+
+    def _recalled(self, url: str) -> _Remembered | None:
         with self._lock:
-            known = self._remembered.get(url)
-        headers = {"Cache-Control": "no-cache"}
-        if known and known.etag:
-            headers["If-None-Match"] = known.etag
-        elif known and known.modified:
-            headers["If-Modified-Since"] = known.modified
-        response, body = self._retried(url, headers=headers, max_bytes=max_bytes)
+            if url in self._remembered:
+                self._remembered.move_to_end(url)
+            return self._remembered.get(url)
+
+    def _noted(self, url: str, response: requests.Response, body: bytes, known: _Remembered | None) -> bytes:
+        """The object as it is now, remembered."""
         if response.status_code == requests.codes.not_modified and known:
             return known.body
+        now = _Remembered(response.headers.get("ETag"), response.headers.get("Last-Modified"), body)
         with self._lock:
-            self._remembered[url] = _Remembered(
-                response.headers.get("ETag"), response.headers.get("Last-Modified"), body
-            )
-            self._remembered.move_to_end(url)
-            while len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
+            before = self._remembered.pop(url, None)
+            self._remembered[url] = now
+            self._remembered_bytes += len(body) - len(before.body if before else b"")
+            while self._remembered_bytes > _REMEMBERED_BYTES:
+                self._remembered_bytes -= len(self._remembered.popitem(last=False)[1].body)
         return body
 
     def close(self) -> None:
@@ -119,7 +154,7 @@ class Http:
         timeout = (self._limits.connect_timeout_s, self._limits.read_timeout_s)
         try:
             with self._session.get(url, headers=headers, timeout=timeout, stream=True) as response:
-                _check_status(response, url)
+                _check_status(response, url, allowed=_PARTS | _WHOLE if "Range" in headers else _WHOLE)
                 return response, _read(response, url, max_bytes, deadline)
         except (requests.ConnectionError, requests.Timeout) as error:
             raise StreamUnreachable(f"{shown(url)}: {_plain(error)}") from error
@@ -140,13 +175,23 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{place}{parts.path}{'?...' if parts.query else ''}"
 
 
-def _check_status(response: requests.Response, url: str) -> None:
+def _unless_known(known: _Remembered | None) -> dict[str, str]:
+    """Headers that ask for the object unless it is still what is remembered."""
+    headers = {"Cache-Control": "no-cache"}
+    if known and known.etag:
+        headers["If-None-Match"] = known.etag
+    elif known and known.modified:
+        headers["If-Modified-Since"] = known.modified
+    return headers
+
+
+def _check_status(response: requests.Response, url: str, *, allowed: frozenset[int]) -> None:
     status = response.status_code
     if status in _NOT_THERE:
         raise StreamNotFound(f"{shown(url)}: the server says it is not there (HTTP {status})")
     if status in _PASSING:
         raise StreamUnreachable(f"{shown(url)}: the server has a passing fault (HTTP {status})")
-    if status not in {requests.codes.ok, requests.codes.not_modified}:
+    if status not in allowed:
         raise StreamError(f"{shown(url)}: unexpected answer (HTTP {status}). Check the address.")
 
 
@@ -156,10 +201,14 @@ def _read(response: requests.Response, url: str, max_bytes: int, deadline: float
     while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
         body += chunk
         if len(body) > max_bytes:
-            raise StreamError(f"{shown(url)}: larger than the limit of {max_bytes} bytes")
+            raise _too_large(url, max_bytes)
         if monotonic() > deadline:
             raise StreamUnreachable(f"{shown(url)}: comes so slowly that it was given up after {len(body)} bytes")
     return bytes(body)
+
+
+def _too_large(url: str, max_bytes: int) -> StreamError:
+    return StreamError(f"{shown(url)}: larger than the limit of {max_bytes} bytes")
 
 
 def _plain(error: Exception) -> str:

@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 
-from shared.bootstrap import House
-from shared.documents import BACKFILLS, SegmentBatch
-from shared.errors import ConflictError, HaroError, MessageError
+from shared.deliveries import SetAside, handle
+from shared.documents import BACKFILLS
+from shared.errors import HaroError, StorageError
+from shared.house import House
 from shared.ingest.backfill import BackfillReport
 from shared.ingest.enqueue import PollReport
 from shared.recording.outbox import Delivered
@@ -28,17 +28,8 @@ _CLEAN_EVERY_S = 600.0
 _DELIVER_EVERY_S = 5.0
 _REST_S = 0.5
 _FIRST_RETRY_S = 5.0
-_LONGEST_RETRY_S = 600.0
 _TRIES_BEFORE_REST = 3  # a backfill that failed so often in a row does not keep a run from ending; it stays open
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SetAside:
-    """A message that could not be processed, which now lies among the dead letters with its reason."""
-
-    message_id: str
-    reason: str
 
 
 Event = PollReport | BackfillReport | ScoredClip | Recorded | Delivered | SetAside
@@ -58,7 +49,10 @@ class Runner:
         idle_s: float | None = None,
         live: bool = True,
     ) -> None:
+        if house.storage.results is None:
+            raise StorageError("this storage has no queue of results: its blob trigger starts recording, not a runner")
         self._house = house
+        self._results = house.storage.results
         self._audience = tell
         self._idle_s = idle_s
         self._live = live
@@ -137,18 +131,16 @@ class Runner:
                 self._batches_bell.clear()
 
     def _score_one(self, delivery: Delivery) -> None:
-        batch = SegmentBatch.parse(delivery.message.body, source=f"message {delivery.message.id}")
-        last_try = delivery.delivery_count >= self._house.settings.max_deliveries
-        scored = self._house.score(batch, last_try=last_try)
+        scored = self._house.score_message(delivery)
         # Sent before the batch is struck off: a crash here scores nothing twice, but would else lose the result.
-        self._house.storage.results.send([Message(id=scored.result_blob, body=scored.result_blob)])
+        self._results.send([Message(id=scored.result_blob, body=scored.result_blob)])
         self._results_bell.set()
         self._tell(scored)
 
     def _record(self) -> None:
         """Record one result after another."""
         while not self._stop.is_set():
-            if not self._handle(self._house.storage.results, self._record_one):
+            if not self._handle(self._results, self._record_one):
                 self._results_bell.wait(_REST_S)
                 self._results_bell.clear()
 
@@ -162,9 +154,11 @@ class Runner:
             self._stop.wait(_DELIVER_EVERY_S)
 
     def _clean(self) -> None:
-        """Forget what is too old and keep room on the disk."""
+        """Forget what is too old, keep room on the disk, and set right what got lost."""
         while not self._stop.is_set():
             self._house.clean()
+            self._house.tend_dead_letters()
+            self._house.reconcile()
             self._stop.wait(_CLEAN_EVERY_S)
 
     def _handle(self, queue: MessageQueue, work: Callable[[Delivery], None]) -> bool:
@@ -172,33 +166,10 @@ class Runner:
         delivery = queue.receive()
         if delivery is None:
             return False
-        try:
-            try:
-                work(delivery)
-            except MessageError as error:
-                queue.dead_letter(delivery, reason=str(error))
-                self._set_aside(delivery, str(error))
-            except HaroError as error:
-                self._give_back(queue, delivery, str(error))
-            except Exception as error:  # noqa: BLE001 - a bug met by one message must not stop the others
-                _log.exception("a bug, met with message %s", delivery.message.id)
-                self._give_back(queue, delivery, f"{type(error).__name__}: {error}")
-            else:
-                queue.complete(delivery)
-        except ConflictError:
-            _log.warning("message %s took longer than its lock: another worker has it now", delivery.message.id)
+        set_aside = handle(delivery, work, settle=queue, max_deliveries=self._house.settings.max_deliveries)
+        if set_aside is not None:
+            self._tell(set_aside)
         return True
-
-    def _give_back(self, queue: MessageQueue, delivery: Delivery, reason: str) -> None:
-        queue.abandon(delivery, reason=reason, delay_s=_retry_after_s(delivery))
-        if delivery.delivery_count >= self._house.settings.max_deliveries:
-            self._set_aside(delivery, reason)
-        else:
-            _log.info("message %s is tried again later: %s", delivery.message.id, reason)
-
-    def _set_aside(self, delivery: Delivery, reason: str) -> None:
-        _log.error("message %s is set aside (`haro dead-letters`): %s", delivery.message.id, reason)
-        self._tell(SetAside(delivery.message.id, reason))
 
     def _note(self, report: PollReport) -> None:
         """Remember whether the hydrophone still brings something."""
@@ -217,8 +188,4 @@ class Runner:
         for stored in storage.documents.query(BACKFILLS, where={"state": "open"}):
             if stored.body["hydrophone_id"] in names and stored.body["tries"] < _TRIES_BEFORE_REST:
                 return False
-        return storage.batches.stats().active == 0 and storage.results.stats().active == 0
-
-
-def _retry_after_s(delivery: Delivery) -> float:
-    return float(min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2.0 ** (delivery.delivery_count - 1)))
+        return all(queue.stats().active == 0 for queue in storage.queues.values())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import SettingsError
@@ -14,6 +15,11 @@ from shared.errors import SettingsError
 _PREFIX = "HARO_"
 _DAY_S = 86_400.0
 _CENTURY_DAYS = 36_525.0
+_VAULT_REFERENCE = "@Microsoft.KeyVault("  # stands in place of the secret as long as Azure could not read it
+_UNRESOLVED = (
+    "the reference to the Key Vault was not resolved: the app's identity may not read the vault yet: "
+    "restart the app in a minute"
+)
 
 
 class Settings(BaseSettings):
@@ -28,7 +34,13 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,  # channels are secrets
     )
 
-    data: Path = Field(default=Path("data"), description="Folder for database, clips, pictures and results.")
+    storage: Literal["local", "azure"] = Field(
+        default="local", description="Where everything is kept: in HARO_DATA, or in Azure (see Connections)."
+    )
+    data: Path = Field(
+        default=Path("data"), description="Folder for database, clips, pictures and results of local storage."
+    )
+    cosmos_database: str = Field(default="predictions", description="Cosmos DB database; the default is OrcaHello's.")
     hydrophones: Path | None = Field(
         default=None, description="File of hydrophones (TOML or JSON); without it, Orcasound's public ones."
     )
@@ -36,6 +48,21 @@ class Settings(BaseSettings):
 
     poll_schedule: str = Field(
         default="*/20 * * * * *", description="When the timer function polls (NCRONTAB); `haro run` does not use it."
+    )
+    deadletter_schedule: str = Field(
+        default="0 */5 * * * *", description="When the timer function tends dead letters (NCRONTAB)."
+    )
+    reconcile_schedule: str = Field(
+        default="30 */10 * * * *", description="When the timer function reconciles sent and recorded (NCRONTAB)."
+    )
+    blob_source: Literal["eventgrid", "polling"] = Field(
+        default="eventgrid", description="How the blob function hears of results: in Azure, or from an emulator."
+    )
+    reconcile_after_s: float = Field(
+        default=1800.0,
+        ge=600,
+        le=_DAY_S,
+        description="A batch neither recorded nor waiting so long after it was sent is sent again.",
     )
     poll_interval_s: float = Field(default=10.0, ge=0.05, le=3600, description="Seconds between two polls.")
     stall_s: float = Field(
@@ -98,12 +125,24 @@ class Settings(BaseSettings):
     bout_update_s: float = Field(
         default=300.0, ge=0, le=_DAY_S, description="Moderators hear of a bout's further detections at most this often."
     )
+    link_days: float = Field(
+        default=7.0, gt=0, le=7, description="Days that links to clips in messages work (Azure allows 7 at most)."
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Address of the metrics page of `haro run`.")
+    metrics_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of the metrics page of `haro run`, for Prometheus; 0: no page."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="How much to log.")
 
     @field_validator("moderator_channels", "subscriber_channels", "orcasite_channels", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(value.split()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        channels = tuple(value.split())
+        if any(channel.startswith(_VAULT_REFERENCE) for channel in channels):
+            raise PydanticCustomError("unresolved_reference", _UNRESOLVED)
+        return channels
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.emulators.azurite import Azurite, missing, run_azurite
+
+if TYPE_CHECKING:
+    from tests.contract.azure_queue import AzureQueue
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,3 +32,22 @@ def shared_dir() -> Path:
     if not (folder / "audio" / "segments").is_dir():
         pytest.skip("reference recordings are not beside this checkout (../shared/audio, ../shared/reference)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """The emulator of Blob Storage; a test that needs it is skipped, aloud, where it is not installed."""
+    if reason := missing():
+        pytest.skip(reason)
+    with run_azurite() as azurite:
+        yield azurite
+
+
+@pytest.fixture(scope="session")
+def service_bus() -> Iterator[AzureQueue]:
+    """A Service Bus queue on the emulator, for all tests: links take long to open and close."""
+    pytest.importorskip("proton", reason="python-qpid-proton, which the Service Bus emulator stands on, is missing")
+    from tests.contract.azure_queue import azure_queue  # noqa: PLC0415 - needs proton
+
+    with azure_queue() as queue:
+        yield queue

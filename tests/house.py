@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 
-from shared.bootstrap import House, open_house
+from shared.bootstrap import open_house
 from shared.demo.node import Node
 from shared.demo.station import Station
+from shared.house import House
 from shared.hydrophones import Hydrophone
 from shared.settings import load_settings
 from tests.pipeline import EPOCHS, encoded_folders

@@ -124,7 +124,7 @@ class Leftovers:
         outbox = sorted(
             (entry["channel_id"], entry["detection_id"], entry["state"])
             for entry in self.documents[OUTBOX.name]
-            if entry["id"] != "lease"
+            if "detection_id" in entry  # leases and the bookmark are no entries
         )
         blobs: dict[str, Any] = dict(self.blobs)
         for name, data in self.blobs.items():

@@ -66,7 +66,7 @@ def test_what_a_killed_station_held_is_taken_up(tmp_path: Path) -> None:
     settings = load_settings(data=tmp_path, moderator_channels="json://127.0.0.1:9/hook", lock_s=3600.0)
     clock = FakeClock()
     with open_house(settings, now=clock) as killed:
-        for queue in (killed.storage.batches, killed.storage.results):
+        for queue in killed.storage.queues.values():
             queue.send([Message("a", "{}")])
             assert queue.receive() is not None
         (tmp_path / ".tmp" / "half").write_bytes(b"half")
@@ -74,7 +74,7 @@ def test_what_a_killed_station_held_is_taken_up(tmp_path: Path) -> None:
         assert Lease(killed.storage.documents, channel.id, length_s=3600.0, now=clock).take()
 
     with open_house(settings, exclusive=True, now=clock) as house:
-        for queue in (house.storage.batches, house.storage.results):
+        for queue in house.storage.queues.values():
             delivery = queue.receive()
             assert delivery is not None
             assert delivery.delivery_count == 2

@@ -6,6 +6,7 @@ them anew.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -20,6 +21,8 @@ import typer.main
 from typer.testing import CliRunner
 
 from shared.cli import app
+from shared.connections import Connections
+from shared.connections import variable_name as connection_name
 from shared.settings import Settings, variable_name
 from tests.conftest import ROOT
 
@@ -53,6 +56,19 @@ def settings_page() -> str:
     ]
     for name, schema in Settings.model_json_schema()["properties"].items():
         lines.append(f"| `{variable_name(name)}` | {_default(schema)} | {_allowed(schema)} | {schema['description']} |")
+    lines += [
+        "",
+        "## Connections",
+        "",
+        "With `HARO_STORAGE=azure` each service is reached in one of two ways: at its address, where the app's",
+        "identity (`AZURE_CLIENT_ID` says which) or the person logged in has leave; or, emulators alone, by",
+        "connection string. The Functions host reads the same variables.",
+        "",
+        "| variable | meaning |",
+        "|---|---|",
+    ]
+    for name, field in Connections.model_fields.items():
+        lines.append(f"| `{connection_name(name)}` | {field.description} |")
     return "\n".join(lines) + "\n"
 
 
@@ -90,6 +106,23 @@ def test_the_page_is_what_the_code_says(name: str, made: Any) -> None:
         page.write_text(made(), encoding="utf-8")
 
     assert page.read_text(encoding="utf-8") == made(), f"run REWRITE_DOCS=1 python -m pytest {Path(__file__).name}"
+
+
+def test_every_host_setting_is_explained() -> None:
+    """docs/host.md has a line with its value for every setting of host.json, and no other."""
+
+    def flat(node: Any, path: str) -> Iterator[tuple[str, str]]:
+        if not isinstance(node, dict):
+            yield path, json.dumps(node).strip('"')
+            return
+        for name, value in node.items():
+            yield from flat(value, f"{path}.{name}" if path else name)
+
+    rows = re.findall(
+        r"^\| `(\S+)` \| `([^`]+)` \|", (ROOT / "docs" / "host.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+    assert dict(rows) == dict(flat(json.loads((ROOT / "host.json").read_text(encoding="utf-8")), ""))
 
 
 def test_there_are_pages_and_commands() -> None:

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from shared.bootstrap import House
+from shared.deliveries import SetAside
 from shared.demo.node import Node
 from shared.demo.station import Station
 from shared.documents import DETECTIONS, SegmentBatch
 from shared.errors import StorageError
+from shared.house import House
 from shared.ingest.enqueue import PollReport
 from shared.recording.outbox import Delivered
-from shared.runner import Event, Runner, SetAside
+from shared.runner import Event, Runner
 from shared.scoring.score import ScoredClip
 from shared.storage.ports import Message
 from tests.clock import FakeClock
@@ -43,7 +44,7 @@ def detector(monkeypatch: pytest.MonkeyPatch) -> FakeDetector:
     """A model that hears nothing until a test gives it other scores; second tries come at once."""
     detector = FakeDetector((0.1,))
     monkeypatch.setattr("shared.bootstrap.load_detector", lambda settings: detector)
-    monkeypatch.setattr("shared.runner._FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr("shared.deliveries._FIRST_RETRY_S", 0.01)
     return detector
 
 
@@ -119,10 +120,10 @@ def test_what_cannot_be_understood_is_set_aside(station: Station, tmp_path: Path
     with open_test_house(tmp_path / "data", node) as house:
         house.storage.batches.send([Message("rubbish", "{"), Message("half", '{"hydrophone_id": "test_node"}')])
         house.storage.blobs.put("results/broken.json", b"[]")
-        house.storage.results.send([Message("broken", "results/broken.json")])
+        house.storage.queues["results"].send([Message("broken", "results/broken.json")])
         events = run_until_idle(house)
         dead = {letter.message.id: letter.reason for letter in house.storage.batches.dead_letters()}
-        dead |= {letter.message.id: letter.reason for letter in house.storage.results.dead_letters()}
+        dead |= {letter.message.id: letter.reason for letter in house.storage.queues["results"].dead_letters()}
 
     assert dead["rubbish"].startswith("message rubbish is not a valid SegmentBatch: document: Invalid JSON")
     assert "epoch: Field required" in dead["half"]
@@ -186,7 +187,7 @@ def test_a_lock_lost_on_the_way_changes_nothing(
         def slow(batch: SegmentBatch, *, last_try: bool) -> ScoredClip:
             scored = House.score(house, batch, last_try=last_try)
             if scored.fresh:
-                house.storage.batches.release_all()
+                house.storage.take_over()
             return scored
 
         monkeypatch.setattr(house, "score", slow)

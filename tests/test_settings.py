@@ -14,10 +14,16 @@ from shared.errors import SettingsError
 from shared.settings import Settings, load_settings, variable_name
 
 GIVEN: dict[str, tuple[str, Any]] = {
+    "storage": ("azure", "azure"),
     "data": ("/var/haro", Path("/var/haro")),
+    "cosmos_database": ("orcas", "orcas"),
     "hydrophones": ("ours.toml", Path("ours.toml")),
     "model": ("other.onnx", Path("other.onnx")),
     "poll_schedule": ("0 * * * * *", "0 * * * * *"),
+    "deadletter_schedule": ("0 0 * * * *", "0 0 * * * *"),
+    "reconcile_schedule": ("0 30 * * * *", "0 30 * * * *"),
+    "blob_source": ("polling", "polling"),
+    "reconcile_after_s": ("900", 900.0),
     "poll_interval_s": ("2.5", 2.5),
     "stall_s": ("60", 60.0),
     "far_behind_s": ("1200", 1200.0),
@@ -42,6 +48,9 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "orcasite_channels": ("orcasite://:KEY@d", (SecretStr("orcasite://:KEY@d"),)),
     "bout_gap_s": ("600", 600.0),
     "bout_update_s": ("0", 0.0),
+    "link_days": ("1", 1.0),
+    "metrics_host": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - read, not listened on
+    "metrics_port": ("9464", 9464),
     "log_level": ("DEBUG", "DEBUG"),
 }
 
@@ -151,6 +160,17 @@ def test_channels_are_separated_by_spaces_alone(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("HARO_MODERATOR_CHANNELS", text)
 
     assert [url.get_secret_value() for url in load_settings().moderator_channels] == urls
+
+
+@pytest.mark.parametrize("audience", ["MODERATOR", "SUBSCRIBER", "ORCASITE"])
+def test_a_vault_reference_that_was_not_resolved_is_no_channel(monkeypatch: pytest.MonkeyPatch, audience: str) -> None:
+    """Azure hands on the reference itself when it could not read the secret: told as such, with what to do."""
+    monkeypatch.setenv(f"HARO_{audience}_CHANNELS", "@Microsoft.KeyVault(VaultName=kv-a;SecretName=moderator-channels)")
+
+    with pytest.raises(SettingsError, match=r"was not resolved.*restart the app") as caught:
+        load_settings()
+    assert str(caught.value).startswith(f"wrong settings: HARO_{audience}_CHANNELS: the reference to the Key Vault")
+    assert "kv-a" not in str(caught.value)
 
 
 def test_no_secret_is_ever_shown(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

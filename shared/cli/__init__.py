@@ -39,6 +39,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # file names need not be text
     handler = RichHandler(console=Console(stderr=True), show_path=False, log_time_format="%H:%M:%S")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    logging.getLogger("azure").setLevel(logging.ERROR)  # what the SDKs meet is told by our own errors, in a sentence
     try:
         app()
     except HaroError as error:

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from shared.bootstrap import House, open_house, the_hydrophones, utc_now
+from shared.bootstrap import open_house, the_hydrophones, utc_now
 from shared.cli.run import listen
 from shared.cli.summary import print_summary, wide_console
 from shared.cli.when import parse_when
 from shared.documents import BACKFILLS, Backfill
 from shared.errors import StationBusy, StreamError
+from shared.house import House
 from shared.hydrophones import find
 from shared.ingest.backfill import request_backfill
 from shared.ingest.jobs import time_range
@@ -48,7 +49,7 @@ def backfill(
     except StationBusy:
         with open_house(settings) as house:
             request_backfill(house.storage.documents, job)
-        console.print("Haro is running on this data folder: it takes up the backfill within seconds.")
+        console.print("A Haro is at work there: it takes up the backfill within seconds.")
 
 
 def _complain(house: House, job: Backfill) -> None:

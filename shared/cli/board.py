@@ -14,12 +14,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from shared.deliveries import SetAside
 from shared.documents import Backfill, Gap
 from shared.hydrophones import Hydrophone
 from shared.ingest.backfill import BackfillReport
 from shared.ingest.enqueue import PollReport
 from shared.recording.outbox import Delivered
-from shared.runner import Event, SetAside
+from shared.runner import Event
 from shared.scoring.score import ScoredClip
 
 _STYLE = {"listening": "green", "ended": "green", "stalled": "yellow", "waiting": "yellow", "unreachable": "red"}

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from shared.bootstrap import House, open_house, utc_now
+from shared.bootstrap import open_house, utc_now
 from shared.cli.run import listen
 from shared.cli.summary import print_summary, wide_console
 from shared.documents import DETECTIONS
 from shared.errors import HaroError
+from shared.house import House
 from shared.hydrophones import Hydrophone
 from shared.settings import load_settings
 

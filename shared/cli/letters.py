@@ -22,14 +22,11 @@ def dead_letters(
         table = Table(title="dead letters")
         for heading in ("since (UTC)", "queue", "message", "tries", "reason"):
             table.add_column(heading, overflow="fold")
-        replayed = 0
-        for name, queue in (("batches", house.storage.batches), ("results", house.storage.results)):
-            letters = queue.dead_letters()
-            for letter in letters:
+        for name, queue in house.storage.queues.items():
+            for letter in queue.dead_letters():
                 since = f"{letter.dead_lettered_utc:%Y-%m-%d %H:%M:%S}"
                 table.add_row(since, name, letter.message.id, str(letter.delivery_count), letter.reason)
-            if replay:
-                replayed += queue.replay([letter.message.id for letter in letters])
+        replayed = house.replay_dead_letters() if replay else 0
     Console().print(table)
     if replay:
         typer.echo(f"{replayed} messages are back on their queues; the running Haro takes them up.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -12,9 +13,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from shared.bootstrap import House, open_house
+from shared.bootstrap import open_house
 from shared.cli.board import Board
 from shared.cli.summary import print_summary, wide_console
+from shared.house import House
 from shared.runner import Runner
 from shared.settings import Settings, load_settings
 
@@ -41,9 +43,18 @@ def run(
         settings = _quick(settings, idle_after)
     console = wide_console()
     with open_house(settings, exclusive=True) as house:
-        listen(house, console, idle_s=idle_after if until_idle else None)
+        with _metrics_page(settings):
+            listen(house, console, idle_s=idle_after if until_idle else None)
         if until_idle:
             print_summary(house, console)
+
+
+def _metrics_page(settings: Settings) -> AbstractContextManager[None]:
+    if not settings.metrics_port:
+        return nullcontext()
+    from shared.telemetry.page import metrics_page  # noqa: PLC0415 - only those who want a page wait for its making
+
+    return metrics_page(settings.metrics_host, settings.metrics_port)
 
 
 def _quick(settings: Settings, idle_s: float) -> Settings:

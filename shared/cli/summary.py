@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 from rich.console import Console
 from rich.table import Table
 
-from shared.bootstrap import House
 from shared.documents import DETECTIONS, GAPS, Gap
+from shared.house import House
 
 _NEWEST = 100
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import hashlib
 import logging
+import re
 import socket
 import sys
 import threading
@@ -23,6 +24,10 @@ from shared.demo.listing import ListedObject, list_objects_v2
 log = logging.getLogger(__name__)
 
 BUCKET = "audio-orcasound-net"
+
+_FROM = re.compile(
+    r"bytes=(\d+)-"
+)  # of all that Range may say, what Haro asks for; the rest is answered with the whole
 
 
 @dataclass(frozen=True)
@@ -240,9 +245,17 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"ETag": stored.etag, "Last-Modified": email.utils.format_datetime(stored.modified_utc, usegmt=True)}
         if self._client_has(stored):
             self._send(key, HTTPStatus.NOT_MODIFIED, b"", headers)
-        else:
-            headers["Content-Type"] = "application/octet-stream"
-            self._send(key, HTTPStatus.OK, stored.data, headers, cut_at=fault.cut_at if fault else None)
+            return
+        headers["Content-Type"] = "application/octet-stream"
+        status, data = HTTPStatus.OK, stored.data
+        if part := _FROM.fullmatch(self.headers.get("Range", "")):
+            start, length = int(part[1]), len(stored.data)
+            if start >= length:
+                self._send_error(key, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+                return
+            status, data = HTTPStatus.PARTIAL_CONTENT, stored.data[start:]
+            headers["Content-Range"] = f"bytes {start}-{length - 1}/{length}"
+        self._send(key, status, data, headers, cut_at=fault.cut_at if fault else None)
 
     def _client_has(self, stored: _Object) -> bool:
         """Whether a conditional request needs no body; an ETag outweighs a date (RFC 9110)."""

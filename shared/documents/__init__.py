@@ -12,24 +12,42 @@ from shared.documents.clips import (
     Provenance,
     StreamHealth,
     WindowScore,
+    batch_id_of,
     clip_blob_name,
     result_blob_name,
 )
-from shared.documents.containers import BACKFILLS, CLIPS, CONTAINERS, CURSORS, DETECTIONS, GAPS, OUTBOX
-from shared.documents.outbox import Audience, ChannelLease, OutboxEntry
+from shared.documents.containers import (
+    BACKFILLS,
+    BLOB_CONTAINERS,
+    CLIPS,
+    CONTAINERS,
+    CURSORS,
+    DETECTIONS,
+    EMBEDDINGS,
+    GAPS,
+    OUTBOX,
+    SENT,
+)
+from shared.documents.outbox import Audience, Bookmark, ChannelLease, OutboxEntry
 from shared.documents.progress import Backfill, Cursor
-from shared.documents.stream import Gap, GapReason, Segment, SegmentBatch, TimeSource
+from shared.documents.sent import SentBatch
+from shared.documents.stream import Gap, GapReason, Segment, SegmentBatch, TimeSource, clip_id
+from shared.documents.trace import trace_parent
 
 __all__ = [
     "BACKFILLS",
+    "BLOB_CONTAINERS",
     "CLIPS",
     "CONTAINERS",
     "CURSORS",
     "DETECTIONS",
+    "EMBEDDINGS",
     "GAPS",
     "OUTBOX",
+    "SENT",
     "Audience",
     "Backfill",
+    "Bookmark",
     "ChannelLease",
     "ClipRecord",
     "ClipResult",
@@ -42,10 +60,14 @@ __all__ = [
     "Provenance",
     "Segment",
     "SegmentBatch",
+    "SentBatch",
     "StreamHealth",
     "TimeSource",
     "Utc",
     "WindowScore",
+    "batch_id_of",
     "clip_blob_name",
+    "clip_id",
     "result_blob_name",
+    "trace_parent",
 ]

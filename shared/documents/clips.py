@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from shared.documents.base import Document, Utc
-from shared.documents.stream import Gap, SegmentBatch, TimeSource
+from shared.documents.stream import Gap, SegmentBatch, TimeSource, clip_id
 
 _DETECTION_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/orcasound/haro/detection")
 
@@ -81,7 +81,7 @@ class ClipResult(Document):
     @property
     def clip_id(self) -> str:
         """The batch id in a form that document ids and file names allow."""
-        return self.batch_id.replace("/", ":")
+        return clip_id(self.batch_id)
 
     @property
     def detection_id(self) -> str:
@@ -111,6 +111,11 @@ class ClipRecord(Document):
 def result_blob_name(batch_id: str) -> str:
     """Where the result of a batch lies."""
     return f"results/{batch_id}.json"
+
+
+def batch_id_of(result_blob: str) -> str:
+    """The batch whose result lies there."""
+    return result_blob.removeprefix("results/").removesuffix(".json")
 
 
 def clip_blob_name(batch: SegmentBatch, *, detected: bool, suffix: str) -> str:

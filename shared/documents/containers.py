@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from shared.storage.ports import Container
+from shared.storage.ports import Container, Vector
 
 CURSORS = Container("cursors", partition_key="hydrophone_id")
 BACKFILLS = Container("backfills", partition_key="hydrophone_id", indexed=("state",))
 GAPS = Container("gaps", partition_key="hydrophone_id", indexed=("start_utc",))
+SENT = Container("sent", partition_key="hydrophone_id", indexed=("sent_utc",))
 CLIPS = Container("clips", partition_key="hydrophone_id", indexed=("start_utc",))
 DETECTIONS = Container("metadata", partition_key="source_guid", indexed=("timestamp", "reviewed", "dateModerated"))
 OUTBOX = Container("outbox", partition_key="channel_id", indexed=("state", "detection_utc"))
-CONTAINERS = (CURSORS, BACKFILLS, GAPS, CLIPS, DETECTIONS, OUTBOX)
+EMBEDDINGS = Container(
+    "embeddings", partition_key="hydrophone_id", indexed=("start_utc",), vector=Vector("embedding", 128)
+)
+BLOB_CONTAINERS = ("clips", "detections", "results")
+CONTAINERS = (CURSORS, BACKFILLS, GAPS, SENT, CLIPS, DETECTIONS, OUTBOX, EMBEDDINGS)

@@ -40,3 +40,16 @@ class ChannelLease(Document):
     id: Literal["lease"] = "lease"
     channel_id: str
     until_utc: Utc
+
+
+class Bookmark(Document):
+    """How far the detections' changes have been read for verdicts: a mark as `DocumentStore.changes` gives it.
+
+    Verdicts given before `since_utc` were there when the reading began, and are no news. One for all channels, in a
+    partition of its own beside their entries.
+    """
+
+    id: Literal["bookmark"] = "bookmark"
+    channel_id: Literal["bookmark"] = "bookmark"
+    mark: str
+    since_utc: Utc

@@ -16,9 +16,9 @@ class Backfill(Document):
     Without `epoch` it is a range, which is split into one stretch per folder (each naming it as its `parent`). A
     stretch holds segments `first_index` to `last_index` of its folder; where these are not given, what of the folder
     lies in `[start_utc, end_utc)`, or from `first_index` to the folder's end. `next_epoch` is the folder that came
-    after it, None while it may still grow; `known_index` a segment that its playlist has been seen to list. `at_index`
-    and `start_utc` say where the work stands, `tries` how often it failed since it last moved, `retry_utc` when to try
-    again.
+    after it, None while it may still grow; `known_index` the last segment that its playlist has been seen to list.
+    `at_index` and `start_utc` say where the work stands, `tries` how often it failed since it last moved, `retry_utc`
+    when to try again.
     """
 
     id: str

@@ -24,6 +24,11 @@ class Segment(Document):
         return self.start_utc + timedelta(seconds=self.duration_s)
 
 
+def clip_id(batch_id: str) -> str:
+    """A batch's id in a form that document ids and file names allow."""
+    return batch_id.replace("/", ":")
+
+
 TimeSource = Literal["program_date_time", "folder_epoch", "carried_forward", "estimated"]
 
 
@@ -48,6 +53,11 @@ class SegmentBatch(Document):
     def id(self) -> str:
         """`hydrophone/epoch/first-last`."""
         return f"{self.hydrophone_id}/{self.epoch}/{self.first_index}-{self.last_index}"
+
+    @property
+    def clip_id(self) -> str:
+        """The id in a form that document ids and file names allow."""
+        return clip_id(self.id)
 
     @property
     def first_index(self) -> int:

@@ -17,12 +17,14 @@ from shared.hydrophones import Hydrophone
 from shared.ingest.batches import cut
 from shared.ingest.hls import Playlist, Streams, folder_start_utc
 from shared.ingest.jobs import bounds, stretches
-from shared.ingest.ledger import batch_message
+from shared.ingest.outgoing import send_batches
 from shared.storage.ports import DocumentStore, MessageQueue
+from shared.telemetry import metrics
 
 MAX_TRIES = 50
 """Failures in a row after which a stretch is given up as a gap; with the waits between, more than seven hours."""
 
+CONFIRM_S = 3.0  # between two readings of a folder's end
 FIRST_RETRY_S = 10.0
 LONGEST_RETRY_S = 600.0
 _PATIENCE = timedelta(seconds=300)  # how long after its end a range waits for a batch that is not complete
@@ -121,7 +123,9 @@ class _Step:
         job = self._job
         over = job.next_epoch is not None or playlist.closed
         first, stop = bounds(job, playlist)
-        final = over or self._now > job.end_utc + _PATIENCE
+        # One reading may be torn: where nothing is listed beyond the stretch, two readings must say the same.
+        settled = bool(stop) or playlist.last_index == job.known_index
+        final = settled and (over or self._now > job.end_utc + _PATIENCE)
         piece = cut(
             job.hydrophone_id, playlist, start=max(first, job.at_index), stop=stop, final=final, origin="backfill"
         )
@@ -130,26 +134,28 @@ class _Step:
         stands_at = piece.next_index if whole else batches[-1].last_index + 1
         for gap in piece.gaps:
             if gap.first_index is not None and gap.first_index < stands_at:
-                self._documents.create(GAPS, gap.to_json())
+                self._note(gap)
         unscored = [rest for batch in batches if (rest := self._unscored(batch)) is not None]
-        self._queue.send([batch_message(batch) for batch in unscored])
+        send_batches(unscored, documents=self._documents, queue=self._queue, now=self._now)
         sent: dict[str, Any] = {
             "at_index": stands_at,
             "batches_sent": job.batches_sent + len(unscored),
+            "known_index": max(playlist.last_index, job.known_index),
             "tries": 0,
             "retry_utc": None,
         }
-        if not whole or (not final and (stop is None or stands_at < stop)):
+        if not whole or not settled or (not final and (stop is None or stands_at < stop)):
             # What is left starts here: should it be given up, its gap must not cover what was scored.
             sent["start_utc"] = max(job.start_utc, playlist.start_of(stands_at))
-            sent["retry_utc"] = self._now + timedelta(seconds=FIRST_RETRY_S) if whole else None
+            wait_s = FIRST_RETRY_S if settled else CONFIRM_S
+            sent["retry_utc"] = self._now + timedelta(seconds=wait_s) if whole else None
             return self._changed(len(unscored), **sent)
         if job.last_index is None and job.next_epoch is not None:
             self._tell_gap("stream_restarted", playlist.segments[-1].end_utc, f"folder {job.epoch} ended")
         return self._changed(len(unscored), **sent, state="done", detail="")
 
     def _unscored(self, batch: SegmentBatch) -> SegmentBatch | None:
-        """What of a batch no clip under another id holds: a stream that stood still was cut at other places."""
+        """What of a batch no clip holds, under its own id or another: a stream that stood still was cut elsewhere."""
         near = timedelta(minutes=30)
         clips = self._documents.query(
             CLIPS,
@@ -161,7 +167,7 @@ class _Step:
         for clip in clips:
             hydrophone_id, epoch, span = str(clip.body["id"]).split(":")
             first, last = map(int, span.split("-"))
-            if (hydrophone_id, int(epoch)) == (batch.hydrophone_id, batch.epoch) and clip.body["id"] != _clip_id(batch):
+            if (hydrophone_id, int(epoch)) == (batch.hydrophone_id, batch.epoch):
                 scored.update(range(first, last + 1))
         left = tuple(segment for segment in batch.segments if segment.index not in scored)
         return batch.model_copy(update={"segments": left}) if left else None
@@ -180,7 +186,11 @@ class _Step:
                 reason=reason,
                 detail=detail,
             )
-            self._documents.create(GAPS, gap.to_json())
+            self._note(gap)
+
+    def _note(self, gap: Gap) -> None:
+        if self._documents.create(GAPS, gap.to_json()):
+            metrics.gap_found(gap)
 
     def _failed(self, error: StreamError) -> BackfillReport:
         job = self._job
@@ -193,7 +203,3 @@ class _Step:
 
     def _changed(self, sent: int = 0, **changes: Any) -> BackfillReport:
         return BackfillReport(self._job.model_copy(update=changes), sent)
-
-
-def _clip_id(batch: SegmentBatch) -> str:
-    return batch.id.replace("/", ":")

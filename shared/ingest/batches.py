@@ -6,6 +6,7 @@ as a backfill, before or after a crash, gets the same batches under the same ids
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -62,7 +63,7 @@ def cut(
         end = end // BATCH_SEGMENTS * BATCH_SEGMENTS
     if end <= start:
         return Cut((), (), start)
-    wanted = [segment for segment in playlist.segments if start <= segment.index < end]
+    wanted = playlist.between(start, end)
     blocks: dict[int, list[Segment]] = {}
     for segment in wanted:
         blocks.setdefault(segment.index // BATCH_SEGMENTS, []).append(segment)
@@ -81,7 +82,7 @@ def cut(
     return Cut(batches, tuple(_holes(hydrophone_id, playlist, wanted, start, end)), end)
 
 
-def _holes(hydrophone_id: str, playlist: Playlist, wanted: list[Segment], start: int, end: int) -> list[Gap]:
+def _holes(hydrophone_id: str, playlist: Playlist, wanted: Sequence[Segment], start: int, end: int) -> list[Gap]:
     """A gap for every run of indices in [start, end) that the playlist does not list."""
     gaps = []
     expected, heard_until = start, None
@@ -115,7 +116,7 @@ def first_contact(
     there are any (`has_earlier`). What this folder holds before that is a gap, so that coverage is told.
     """
     first = playlist.segments[0].index if playlist.segments else 0
-    near = _unread_s(playlist, first) <= rules.far_behind_s
+    near = playlist.unread_s(first) <= rules.far_behind_s
     present = first if near else _present_index(playlist)
     newest_utc = playlist.segments[-1].end_utc if playlist.segments else playlist.start_utc
     reach = newest_utc - timedelta(seconds=rules.first_contact_s)
@@ -171,7 +172,7 @@ def advance(
     complete = playlist.last_index >= cursor.seen_index  # never finish a folder on a playlist that lost its end
     live_from = cursor.next_index
     backfills: tuple[Backfill, ...] = ()
-    if _unread_s(playlist, cursor.next_index) > rules.far_behind_s:
+    if playlist.unread_s(cursor.next_index) > rules.far_behind_s:
         live_from = playlist.last_index + 1 if ended else max(cursor.next_index, _present_index(playlist))
         backfills = tuple(stretch_of(cursor.hydrophone_id, playlist, cursor.next_index, live_from))
     piece = cut(cursor.hydrophone_id, playlist, start=live_from, final=final and complete)
@@ -251,7 +252,3 @@ def next_folder(
 def _present_index(playlist: Playlist) -> int:
     """Where the newest whole batch starts."""
     return max(0, (playlist.last_index + 1) // BATCH_SEGMENTS - 1) * BATCH_SEGMENTS
-
-
-def _unread_s(playlist: Playlist, start: int) -> float:
-    return sum(segment.duration_s for segment in playlist.segments if segment.index >= start)

@@ -80,7 +80,7 @@ def enqueue_new_batches(
         if not backoff.due(hydrophone.id, now()):
             return PollReport(hydrophone.id, "postponed")
         try:
-            report = _poll(hydrophone, streams, Ledger(hydrophone.id, documents, queue), rules, now)
+            report = _poll(hydrophone, streams, Ledger(hydrophone.id, documents, queue, now), rules, now)
         except ConflictError as error:
             report = PollReport(hydrophone.id, "waiting", message=f"another poller was first: {error}")
         except HaroError as error:

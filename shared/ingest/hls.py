@@ -7,12 +7,13 @@ of that folder since its start as `liveN.ts` (spec of the node: orcasound/orcano
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any, Protocol
-from urllib.parse import quote, urljoin
+from typing import Protocol, overload
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 import m3u8
@@ -21,6 +22,7 @@ from shared.documents import Segment, TimeSource
 from shared.errors import PlaylistError, StreamError
 from shared.http import Http
 from shared.hydrophones import Hydrophone
+from shared.ingest.reading import Listed, Readings, segment_name
 
 FOLDER_TO_AUDIO_OFFSET_S = 2.0
 """Seconds from a folder's epoch to its first sample, as OrcaHello's client measured it (`FOLDER_TO_AUDIO_OFFSET`)."""
@@ -28,15 +30,52 @@ FOLDER_TO_AUDIO_OFFSET_S = 2.0
 BATCH_SEGMENTS = 6
 """Segments in a batch: about a minute, the clip that OrcaHello scores."""
 
-_SEGMENT_NAME = re.compile(r"(\d{1,9})\.ts(?:\?.*)?$", re.IGNORECASE)
 _MAX_LATEST_BYTES = 1024
 _MAX_PLAYLIST_BYTES = 8 * 1024 * 1024  # a folder of a week lists 60 480 segments in about 2 MB
 _MAX_LISTING_PAGES = 100
-_MAX_SEGMENT_S = 3600.0
-_MAX_URI_LENGTH = 2048
 _MAX_SKIPPED = 1000
 
-_Entry = tuple[str, float, datetime | None]
+
+class Segments(Sequence[Segment]):
+    """The segments of a playlist in order of index. Each is made when it is asked for: mostly that is the newest few.
+
+    Args:
+        indices: N of each liveN.ts.
+        durations_s: Their lengths, as long as `indices`.
+        start_at: When the segment in a place of `indices` starts.
+        url_of: The address of segment N.
+    """
+
+    def __init__(
+        self,
+        indices: Sequence[int],
+        durations_s: Sequence[float],
+        start_at: Callable[[int], datetime],
+        url_of: Callable[[int], str],
+    ) -> None:
+        self.indices = indices
+        self.durations_s = durations_s
+        self._start_at = start_at
+        self._url_of = url_of
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, place: int) -> Segment: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Segment, ...]: ...
+    def __getitem__(self, place: int | slice) -> Segment | tuple[Segment, ...]:
+        if isinstance(place, slice):
+            return tuple(self[one] for one in range(*place.indices(len(self))))
+        index = self.indices[place]
+        return Segment(
+            index=index, url=self._url_of(index), start_utc=self._start_at(place), duration_s=self.durations_s[place]
+        )
+
+    def place_of(self, index: int) -> int:
+        """Where segment `index` stands; where it is not listed, the first after it."""
+        return bisect_left(self.indices, index)
 
 
 @dataclass(frozen=True)
@@ -44,28 +83,38 @@ class Playlist:
     """One folder's playlist: segments in order of index, `closed` once the node wrote its end (EXT-X-ENDLIST)."""
 
     epoch: int
-    segments: tuple[Segment, ...]
+    segments: Segments
     time_source: TimeSource
     closed: bool
 
     @property
     def last_index(self) -> int:
         """Index of the newest segment, -1 where there is none yet."""
-        return self.segments[-1].index if self.segments else -1
+        return self.segments.indices[-1] if self.segments else -1
 
     @property
     def start_utc(self) -> datetime:
         """When the folder's audio starts, as far as the playlist tells."""
         return self.segments[0].start_utc if self.segments else folder_start_utc(self.epoch)
 
+    def between(self, first: int, stop: int) -> tuple[Segment, ...]:
+        """The listed segments from index `first` to `stop` (excluded)."""
+        return self.segments[self.segments.place_of(first) : self.segments.place_of(stop)]
+
+    def unread_s(self, first: int) -> float:
+        """Seconds of audio listed from index `first` on."""
+        return sum(self.segments.durations_s[self.segments.place_of(first) :])
+
     def start_of(self, index: int) -> datetime:
         """When segment `index` starts: as listed, or reckoned from the nearest listed one with the mean length."""
         if not self.segments:
             return folder_start_utc(self.epoch)
-        nearest = min(self.segments, key=lambda segment: (abs(segment.index - index), segment.index))
+        place = self.segments.place_of(index)
+        near = self.segments[max(0, place - 1) : place + 1]
+        nearest = min(near, key=lambda segment: (abs(segment.index - index), segment.index))
         if nearest.index == index:
             return nearest.start_utc
-        mean_s = sum(segment.duration_s for segment in self.segments) / len(self.segments)
+        mean_s = sum(self.segments.durations_s) / len(self.segments)
         if nearest.index < index:
             return nearest.end_utc + timedelta(seconds=(index - nearest.index - 1) * mean_s)
         return nearest.start_utc - timedelta(seconds=(nearest.index - index) * mean_s)
@@ -92,6 +141,7 @@ class HttpStreams:
 
     def __init__(self, http: Http) -> None:
         self._http = http
+        self._readings = Readings()
 
     def latest_epoch(self, hydrophone: Hydrophone) -> int:
         """Read `latest.txt`. Raises StreamError; PlaylistError when it holds no unix time."""
@@ -104,8 +154,8 @@ class HttpStreams:
     def playlist(self, hydrophone: Hydrophone, epoch: int, *, known: tuple[int, datetime] | None = None) -> Playlist:
         """Read `live.m3u8` of one folder. Raises StreamError."""
         url = f"{hydrophone.stream_url}/hls/{epoch}/live.m3u8"
-        text = self._http.get_fresh(url, max_bytes=_MAX_PLAYLIST_BYTES).decode("utf-8", errors="replace")
-        return parse_playlist(text, epoch=epoch, url=url, known=known)
+        text = self._http.get_grown(url, max_bytes=_MAX_PLAYLIST_BYTES).decode("utf-8", errors="replace")
+        return parse_playlist(text, epoch=epoch, url=url, known=known, readings=self._readings)
 
     def folders(self, hydrophone: Hydrophone, *, after: int = 0) -> list[int]:
         """List the folders with S3 ListObjectsV2. Raises StreamError where the server does not speak it."""
@@ -132,82 +182,70 @@ def folder_start_utc(epoch: int) -> datetime:
     return datetime.fromtimestamp(epoch, tz=UTC) + timedelta(seconds=FOLDER_TO_AUDIO_OFFSET_S)
 
 
-def parse_playlist(text: str, *, epoch: int, url: str, known: tuple[int, datetime] | None = None) -> Playlist:
+def parse_playlist(
+    text: str, *, epoch: int, url: str, known: tuple[int, datetime] | None = None, readings: Readings | None = None
+) -> Playlist:
     """Read a playlist, whole or cut off anywhere: entries that are not complete are not there yet.
 
     A segment starts at its EXT-X-PROGRAM-DATE-TIME, else at the folder's epoch + 2.0 s + the unrounded lengths
     before it. Where the list no longer starts at segment 0, times are carried forward from `known`. Segments that
-    the list skips count with the mean length. Raises PlaylistError for what is no playlist.
+    the list skips count with the mean length. `readings` spare it what they have read before, and change nothing else.
+    Raises PlaylistError for what is no playlist.
     """
     if not text.lstrip("\ufeff \r\n").startswith("#EXTM3U"[: len(text)]):
         raise PlaylistError(f"{url}: is no HLS playlist (it starts with {text.strip()[:30]!r})")
     whole, _, last_line = text.rpartition("\n")
     if last_line.startswith("#") and not last_line.startswith("#EXT-X-ENDLIST"):
-        text = whole  # a tag cut in the middle, which the parser would stumble over
+        text = whole + "\n"  # a tag cut in the middle, which the parser would stumble over
     try:
-        parsed = m3u8.loads(text)
-        entries = _entries(parsed.segments, folder_url=url.rsplit("/", 1)[0])
-        indices = _plausible(sorted(entries))
-        if not indices:
-            return Playlist(epoch, (), "folder_epoch", closed=parsed.is_endlist)
-        starts, source = _start_times(indices, entries, epoch=epoch, known=known)
-        segments = tuple(
-            Segment(index=index, url=entries[index][0], start_utc=start, duration_s=entries[index][1])
-            for index, start in zip(indices, starts, strict=True)
-        )
+        reading = (readings or Readings()).read(text, url=url)
+        segments, source = _in_time(reading.listed, epoch=epoch, known=known, folder_url=url.rsplit("/", 1)[0])
     except (ValueError, OverflowError, LookupError, TypeError, AttributeError, m3u8.ParseError) as error:
         # The parser raises whatever it stumbles over; one odd playlist must not stop the other hydrophones.
         raise PlaylistError(f"{url}: cannot be read as an HLS playlist: {error!r}") from error
-    return Playlist(epoch, segments, source, closed=parsed.is_endlist)
+    return Playlist(epoch, segments, source, closed=reading.closed)
 
 
-def _entries(listed: Iterable[Any], *, folder_url: str) -> dict[int, _Entry]:
-    """What the playlist lists, by index: address, length, and EXT-X-PROGRAM-DATE-TIME where there is one."""
-    entries: dict[int, _Entry] = {}
-    for entry in listed:
-        uri = entry.uri or ""
-        name = _SEGMENT_NAME.search(uri)
-        if name and entry.duration and 0 < entry.duration <= _MAX_SEGMENT_S and len(uri) <= _MAX_URI_LENGTH:
-            plain = "/" not in uri and ":" not in uri  # joining addresses properly costs ten times as much
-            address = f"{folder_url}/{uri}" if plain else urljoin(f"{folder_url}/", uri)
-            entries.setdefault(int(name[1]), (address, entry.duration, entry.current_program_date_time))
-    return entries
+def _in_time(
+    listed: Listed, *, epoch: int, known: tuple[int, datetime] | None, folder_url: str
+) -> tuple[Segments, TimeSource]:
+    """The segments with their starts. Raises OverflowError where these are in no year that there is."""
+    count = _plausible(listed.indices)
+    indices, durations_s = listed.indices[:count], listed.durations_s[:count]
 
+    def url_of(index: int) -> str:
+        return listed.urls.get(index) or f"{folder_url}/{segment_name(index)}"
 
-def _plausible(indices: list[int]) -> list[int]:
-    """The indices up to the first absurd jump: a node that skips hours of segments does not exist."""
-    for position, (before, after) in enumerate(pairwise(indices), start=1):
-        if after - before > _MAX_SKIPPED:
-            return indices[:position]
-    return indices
-
-
-def _start_times(
-    indices: list[int],
-    entries: dict[int, _Entry],
-    *,
-    epoch: int,
-    known: tuple[int, datetime] | None,
-) -> tuple[list[datetime], TimeSource]:
-    dated = [_aware(moment) for index in indices if (moment := entries[index][2]) is not None]
-    if len(dated) == len(indices) and all(before < after for before, after in pairwise(dated)):
-        return dated, "program_date_time"
-    mean_s = sum(entries[index][1] for index in indices) / len(indices)
+    if not count:
+        return Segments((), (), ().__getitem__, url_of), "folder_epoch"
+    dates = listed.dates
+    if len(dates) >= count and all(index in dates for index in indices):
+        dated = [dates[index] for index in indices]
+        if all(before < after for before, after in pairwise(dated)):
+            return Segments(indices, durations_s, dated.__getitem__, url_of), "program_date_time"
+    mean_s = sum(durations_s) / count
     elapsed_s = [0.0]
-    for before, after in pairwise(indices):
-        elapsed_s.append(elapsed_s[-1] + entries[before][1] + (after - before - 1) * mean_s)
+    for (before, after), duration_s in zip(pairwise(indices), durations_s, strict=False):
+        elapsed_s.append(elapsed_s[-1] + duration_s + (after - before - 1) * mean_s)
     source: TimeSource
     if indices[0] == 0:
         origin, source = folder_start_utc(epoch), "folder_epoch"
-    elif known and known[0] in entries:
+    elif known and known[0] in indices:
         origin, source = known[1] - timedelta(seconds=elapsed_s[indices.index(known[0])]), "carried_forward"
     else:
         origin, source = folder_start_utc(epoch) + timedelta(seconds=indices[0] * mean_s), "estimated"
-    return [origin + timedelta(seconds=elapsed) for elapsed in elapsed_s], source
+
+    def start_at(place: int) -> datetime:
+        return origin + timedelta(seconds=elapsed_s[place])
+
+    start_at(-1)  # the last of all: should it be too late for a date, that shows here
+    return Segments(indices, durations_s, start_at, url_of), source
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+def _plausible(indices: Sequence[int]) -> int:
+    """How many come before the first absurd jump: a node that skips hours of segments does not exist."""
+    jumps = (place for place, (before, after) in enumerate(pairwise(indices), 1) if after - before > _MAX_SKIPPED)
+    return next(jumps, len(indices))
 
 
 def parse_listing(body: bytes, *, url: str) -> tuple[list[int], str | None]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+
 from shared.documents import BACKFILLS, CURSORS, GAPS, Cursor, Gap, SegmentBatch
 from shared.errors import ConflictError
-from shared.storage.ports import DocumentStore, Message, MessageQueue
+from shared.ingest.outgoing import send_batches
+from shared.storage.ports import DocumentStore, MessageQueue
+from shared.telemetry import metrics
 
 _SENT = {"pending": (), "pending_gaps": (), "pending_backfills": ()}
-
-
-def batch_message(batch: SegmentBatch) -> Message:
-    """The queue message of a batch: its id makes a repeat recognisable."""
-    return Message(id=batch.id, body=batch.model_dump_json())
 
 
 class Ledger:
@@ -21,9 +21,12 @@ class Ledger:
     cursor with something still pending sends that again first: ids are derived, so a repeat changes nothing.
     """
 
-    def __init__(self, hydrophone_id: str, documents: DocumentStore, queue: MessageQueue) -> None:
+    def __init__(
+        self, hydrophone_id: str, documents: DocumentStore, queue: MessageQueue, now: Callable[[], datetime]
+    ) -> None:
         self._documents = documents
         self._queue = queue
+        self._now = now
         self.batches: list[SegmentBatch] = []
         self.gaps: list[Gap] = []
         self.cursor: Cursor | None = None
@@ -54,10 +57,11 @@ class Ledger:
     def _send(self, cursor: Cursor) -> Cursor:
         if cursor.pending or cursor.pending_gaps or cursor.pending_backfills:
             for gap in cursor.pending_gaps:
-                self._documents.create(GAPS, gap.to_json())
+                if self._documents.create(GAPS, gap.to_json()):
+                    metrics.gap_found(gap)
             for backfill in cursor.pending_backfills:
                 self._documents.create(BACKFILLS, backfill.to_json())
-            self._queue.send([batch_message(batch) for batch in cursor.pending])
+            send_batches(cursor.pending, documents=self._documents, queue=self._queue, now=self._now())
             self.batches += cursor.pending
             self.gaps += cursor.pending_gaps
             cursor = cursor.model_copy(update=_SENT)

@@ -1,34 +1,40 @@
-"""The outbox: at least once to the channel, at most once to the person.
+"""The outbox: every message at least once to its channel, and to the person once, as far as Haro can know.
 
 An entry per (detection, channel) is written before anything is sent and marked after. Who sends holds the channel's
-lease; what is sent together is written down, under one notice id, before it goes out. A crash between sending and
-marking therefore repeats the same message with the same idempotency key, which a receiver can recognise; nothing else
-repeats anything.
+lease; what is sent together is written down, under one notice id, before it goes out. A message that went out is
+repeated only where Haro cannot know that it did (the channel's answer is lost, the process dies before it marks, the
+store fails at every try to mark) and where sending outlasts the lease. The repeat carries the same idempotency key, by
+which a receiver can recognise it; mail programs do not look at it, so there a person may read the message twice.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from shared.documents import DETECTIONS, OUTBOX, Audience, OutboxEntry
 from shared.errors import CannotBeTold, ConflictError, HaroError, NotificationError
 from shared.recording.channels import Channel, Sender
 from shared.recording.detections import detection_start, is_confirmed
+from shared.recording.entries import ChannelEntries
 from shared.recording.lease import Lease
+from shared.recording.links import Link, with_links
 from shared.recording.messages import notice_for
 from shared.recording.notify import Due, NoticePolicy, next_due, suppressed_by_now, suppressed_from_the_start
 from shared.storage.ports import DocumentStore, Json, Stored
+from shared.telemetry import metrics
+from shared.telemetry.traces import span
 
 Clock = Callable[[], datetime]
 
 _log = logging.getLogger(__name__)
 _WITHDRAWN = "no longer confirmed"
-_LOOK_BACK = timedelta(days=2)  # further than a bout or the age limit of subscribers reaches
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,10 @@ def plan(
             state="suppressed" if reason else "waiting",
             suppressed_because=reason,
         )
-        new += documents.create(OUTBOX, entry.to_json()) or _revive(documents, entry)
+        created = documents.create(OUTBOX, entry.to_json()) or _revive(documents, entry)
+        new += created
+        if created and reason:
+            metrics.notified(channel.audience, "suppressed")
     return new
 
 
@@ -93,13 +102,25 @@ def _revive(documents: DocumentStore, entry: OutboxEntry) -> bool:
 
 
 def deliver_due(
-    documents: DocumentStore, channels: Iterable[Channel], sender: Sender, *, policy: NoticePolicy, now: Clock
+    documents: DocumentStore,
+    channels: Iterable[Channel],
+    sender: Sender,
+    *,
+    policy: NoticePolicy,
+    now: Clock,
+    link: Link | None = None,
+    pause: Callable[[float], None] = time.sleep,
 ) -> Delivered:
-    """Send what is due, channel by channel. One that fails is left alone until the next round, and costs no other."""
+    """Send what is due, channel by channel. One that fails is left alone until the next round, and costs no other.
+
+    `link` makes of a blob's name the address that people get in place of the stored one, which they may not open.
+    `pause` waits for so many seconds, a second at most for a message, before a store that failed is asked again.
+    """
     done: Counter[str] = Counter()
     for channel in channels:
+        entries = ChannelEntries(documents, channel.id, pause=pause)
         try:
-            done += _Round(documents, channel, sender, policy, now).run()
+            _Round(documents, channel, entries, sender, policy, now, link, done).run()
         except HaroError as error:
             _log.warning("%s: delivery broke off and goes on next round: %s", channel.label, error)
         except Exception:  # noqa: BLE001 - a bug met at one channel must not stop the others
@@ -108,43 +129,40 @@ def deliver_due(
 
 
 class _Round:
-    """One round of delivery to one channel."""
+    """One round of delivery to one channel; what it did is added to `done`, even where it breaks off."""
 
     def __init__(
-        self, documents: DocumentStore, channel: Channel, sender: Sender, policy: NoticePolicy, now: Clock
+        self,
+        documents: DocumentStore,
+        channel: Channel,
+        entries: ChannelEntries,
+        sender: Sender,
+        policy: NoticePolicy,
+        now: Clock,
+        link: Link | None,
+        done: Counter[str],
     ) -> None:
         self._documents = documents
         self._channel = channel
+        self._entries = entries
         self._sender = sender
         self._policy = policy
         self._now = now
-        self._etags: dict[str, str] = {}
+        self._link = link
+        self._done = done
         self._lease = Lease(documents, channel.id, length_s=policy.lease_s, now=now)
-        self._done: Counter[str] = Counter()
 
-    def run(self) -> Counter[str]:
+    def run(self) -> None:
         """Send one message after another, each decided on what is stored at that moment."""
         try:
-            while (entries := self._read()) and self._has_work(entries) and self._lease.take():
+            while (entries := self._entries.read()) and self._has_work(entries) and self._lease.take():
                 # Read again: whoever held the lease before may have sent what was seen without it.
-                entries = self._settle(self._read())
+                entries = self._settle(self._entries.read())
                 due = next_due(entries, now=self._now(), policy=self._policy)
                 if due and not self._deliver(due):
                     break
         finally:
             self._lease.release()
-        return self._done
-
-    def _read(self) -> list[OutboxEntry]:
-        """All entries that matter: those waiting, and all beside them that tell what was sent and where bouts begin."""
-        waiting = self._documents.query(OUTBOX, partition=self._channel.id, where={"state": "waiting"})
-        if not waiting:
-            return []
-        earliest = min(OutboxEntry.model_validate(stored.body).detection_utc for stored in waiting) - _LOOK_BACK
-        since = ("detection_utc", earliest.strftime("%Y-%m-%dT%H:%M:%S"))
-        found = self._documents.query(OUTBOX, partition=self._channel.id, since=since)
-        self._etags = {stored.body["id"]: stored.etag for stored in found}
-        return [OutboxEntry.model_validate(stored.body) for stored in found]
 
     def _has_work(self, entries: Sequence[OutboxEntry]) -> bool:
         told = _told(entries)
@@ -159,8 +177,9 @@ class _Round:
         for entry in entries:
             changed = self._settled(entry, told)
             if changed is not entry:
-                self._write(changed)
-                self._done["suppressed"] += changed.state == "suppressed"
+                self._entries.write(changed)
+                if changed.state == "suppressed":
+                    self._count("suppressed")
             settled.append(changed)
         return settled
 
@@ -175,26 +194,23 @@ class _Round:
         return entry.model_copy(update={"state": "suppressed", "suppressed_because": reason}) if reason else entry
 
     def _deliver(self, due: Due) -> bool:
-        """Claim, send, mark. Returns whether the channel took the message, or there was nothing left to tell."""
-        detections = {}
-        for entry in due.entries:
-            stored = self._documents.get(DETECTIONS, entry.hydrophone_id, entry.detection_id)
-            reason = _withdrawn(entry, stored)
-            if reason or stored is None:
-                self._suppress(entry, reason)
-            else:
-                detections[entry.id] = stored.body
-        claim = {"notice_id": due.notice_id, "bout_id": due.bout_id}
-        entries = [
-            self._write(entry.model_copy(update={**claim, "attempts": entry.attempts + 1}))
-            for entry in due.entries
-            if entry.id in detections
-        ]
-        if not entries:
+        """Read, claim, send, mark. Returns whether all that went through, or there was nothing left to tell."""
+        found = self._still_to_tell(due.entries)
+        if not found:
             return True
+        detections = with_links(found.values(), self._link) if self._link else list(found.values())
+        waiting = [entry for entry in due.entries if entry.id in found]
+        entries = self._entries.claim(waiting, notice_id=due.notice_id, bout_id=due.bout_id)
+        if not self._lease.take():  # all this took time, and the lease must last while the message goes out
+            _log.warning("%s: another process sends to it by now", self._channel.label)
+            return False
+        return self._send(due, entries, detections)
+
+    def _send(self, due: Due, entries: Sequence[OutboxEntry], detections: Sequence[Json]) -> bool:
         try:
-            notice = notice_for(self._channel.audience, due, tuple(detections.values()))
-            self._sender.send(self._channel, notice)
+            notice = notice_for(self._channel.audience, due, tuple(detections))
+            with self._span(due, detections):
+                self._sender.send(self._channel, notice)
         except CannotBeTold as error:
             for entry in entries:
                 self._suppress(entry, str(error))
@@ -206,18 +222,43 @@ class _Round:
             _log.exception("%s: a bug, met with detection %s", self._channel.label, entries[0].detection_id)
             self._mark_failed(entries, f"a bug: {type(error).__name__}")
             return False
+        self._count("sent")
+        about = f"{len(entries)} detections at {entries[0].hydrophone_id}, message {due.notice_id}"
+        _log.info("%s: told of %s", self._channel.label, about)
+        if self._entries.mark_sent(entries, self._now()):
+            return True
+        _log.error("%s: people may be told again of %s: it could not be marked", self._channel.label, about)
+        return False
+
+    def _still_to_tell(self, entries: Iterable[OutboxEntry]) -> dict[str, Json]:
+        """The detections by entry; entries whose detection is not to be told any more are suppressed."""
+        found = {}
         for entry in entries:
-            self._write(entry.model_copy(update={"state": "sent", "sent_utc": self._now(), "last_error": ""}))
-        self._done["sent"] += 1
-        _log.info("%s: told of %d detections at %s", self._channel.label, len(entries), entries[0].hydrophone_id)
-        return True
+            stored = self._documents.get(DETECTIONS, entry.hydrophone_id, entry.detection_id)
+            reason = _withdrawn(entry, stored)
+            if reason or stored is None:
+                self._suppress(entry, reason)
+            else:
+                found[entry.id] = stored.body
+        return found
+
+    def _span(self, due: Due, detections: Iterable[Json]) -> AbstractContextManager[object]:
+        """The sending, in the trace of the first batch that it tells of."""
+        batches = [str(batch) for one in detections if (batch := (one.get("haro") or {}).get("batch_id"))]
+        first, *others = dict.fromkeys(batches) or [None]
+        about = {"channel": self._channel.label, "audience": self._channel.audience, "notice": due.notice_id}
+        return span("notify", first, linked=filter(None, others), **about, detections=len(due.entries))
+
+    def _count(self, outcome: metrics.Outcome) -> None:
+        self._done[outcome] += 1
+        metrics.notified(self._channel.audience, outcome)
 
     def _suppress(self, entry: OutboxEntry, reason: str) -> None:
-        self._write(entry.model_copy(update={"state": "suppressed", "suppressed_because": reason}))
-        self._done["suppressed"] += 1
+        self._entries.write(entry.model_copy(update={"state": "suppressed", "suppressed_because": reason}))
+        self._count("suppressed")
 
     def _mark_failed(self, entries: Sequence[OutboxEntry], error: str) -> None:
-        self._done["failed"] += 1
+        self._count("failed")
         for entry in entries:
             changes: dict[str, Any] = {"last_error": error}
             if self._policy.gives_up(entry, self._now()):
@@ -228,11 +269,7 @@ class _Round:
             else:
                 changes["due_utc"] = self._now() + self._policy.retry_after(entry.attempts)
                 _log.warning("detection %s is told again at %s: %s", entry.detection_id, changes["due_utc"], error)
-            self._write(entry.model_copy(update=changes))
-
-    def _write(self, entry: OutboxEntry) -> OutboxEntry:
-        self._etags[entry.id] = self._documents.replace(OUTBOX, entry.to_json(), etag=self._etags[entry.id])
-        return entry
+            self._entries.write(entry.model_copy(update=changes))
 
 
 def _told(entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:

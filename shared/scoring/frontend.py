@@ -11,12 +11,13 @@ beside a loud tone, in float64 0.002 dB. Samples between the steps are float32.
 
 from __future__ import annotations
 
-import warnings
 from math import gcd
 
 import librosa
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy.fft import rfft
 from scipy.sparse import csr_array
 
 from shared.errors import AudioError, ModelError
@@ -88,6 +89,7 @@ class LogMel:
         self._window = _whole_samples("window_s", params.window_s, params.sample_rate_hz)
         self._hop = _whole_samples("hop_s", params.hop_s, params.sample_rate_hz)
         self._filters = csr_array(_mel_filters(params))
+        self._hann = _periodic_hann(params.n_fft)
 
     @property
     def min_samples(self) -> int:
@@ -142,17 +144,18 @@ class LogMel:
         """One window's (mels, frames): 10 log10 of mel power, floored at `amin` and at its maximum less `top_db`."""
         params = self.params
         edge = params.n_fft // 2
-        # Reflected here, not by librosa, which warns of every window shorter than an FFT.
-        stft = librosa.stft(
-            np.pad(window, edge, mode="reflect"),
-            n_fft=params.n_fft,
-            hop_length=params.hop_length,
-            window="hann",
-            center=False,
-        )
-        power = self._filters @ (stft.real**2 + stft.imag**2)
+        reflected = np.pad(window, edge, mode="reflect")
+        frames = sliding_window_view(reflected, params.n_fft)[:: params.hop_length] * self._hann
+        # Not librosa.stft: its first use on a machine compiles for 17 s, and every new instance in Azure is a machine.
+        stft = rfft(frames, axis=-1)
+        power = self._filters @ (stft.real**2 + stft.imag**2).T
         decibel: Features = np.asarray(10.0 * np.log10(np.maximum(power, params.amin)), dtype=np.float32)
         return decibel if params.top_db is None else np.maximum(decibel, decibel.max() - np.float32(params.top_db))
+
+
+def _periodic_hann(length: int) -> Samples:
+    """0.5 - 0.5 cos(2 pi n / length): the window as torchaudio and librosa have it by default (`sym=False`)."""
+    return np.asarray(0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / length), dtype=np.float32)
 
 
 def _whole_samples(name: str, seconds: float, sample_rate_hz: int) -> int:
@@ -163,18 +166,15 @@ def _whole_samples(name: str, seconds: float, sample_rate_hz: int) -> int:
 
 
 def _mel_filters(params: FrontEnd) -> Features:
-    """Triangular filters of height 1 (mels, n_fft // 2 + 1), laid out for the filterbank's own sample rate."""
-    with warnings.catch_warnings():
-        # OrcaHello's filters above its 8 kHz filterbank are empty; its weights were trained with those rows.
-        warnings.filterwarnings("ignore", message="Empty filters detected")
-        filters: Features = librosa.filters.mel(
-            sr=params.filterbank_sample_rate_hz,
-            n_fft=params.n_fft,
-            n_mels=params.n_mels,
-            fmin=params.f_min_hz,
-            fmax=params.f_max_hz,
-            htk=params.mel_scale == "htk",
-            norm=None,
-            dtype=np.float32,
-        )
-    return filters
+    """Triangular filters of height 1 (mels, n_fft // 2 + 1), laid out for the filterbank's own sample rate.
+
+    As librosa.filters.mel with norm=None lays them, which would compile for those 17 s to do no normalising at all.
+    OrcaHello's filters above its 8 kHz filterbank are empty; its weights were trained with those rows.
+    """
+    bins_hz = librosa.fft_frequencies(sr=params.filterbank_sample_rate_hz, n_fft=params.n_fft)
+    corners_hz = librosa.mel_frequencies(
+        params.n_mels + 2, fmin=params.f_min_hz, fmax=params.f_max_hz, htk=params.mel_scale == "htk"
+    )
+    low, centre, high = corners_hz[:-2, None], corners_hz[1:-1, None], corners_hz[2:, None]
+    rising, falling = (bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre)
+    return np.asarray(np.maximum(0.0, np.minimum(rising, falling)), dtype=np.float32)

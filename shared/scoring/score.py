@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from time import perf_counter
 
-from shared.documents import ClipResult, Gap, Provenance, SegmentBatch, WindowScore, result_blob_name
+from shared.documents import ClipResult, Gap, Provenance, SegmentBatch, WindowScore, result_blob_name, trace_parent
 from shared.hydrophones import Hydrophone
 from shared.scoring.audio import AudioLimits
 from shared.scoring.clip import ClipScores, score_clip
@@ -26,6 +26,7 @@ from shared.scoring.keep import KeepPolicy, keep_audio, keep_picture
 from shared.scoring.model_file import FrontEnd
 from shared.scoring.segments import DecodedClip, Part, decode_segments
 from shared.storage.ports import BlobStore
+from shared.telemetry import metrics
 
 __all__ = ["KeepPolicy", "ScoredClip", "score_batch"]
 
@@ -37,6 +38,12 @@ class ScoredClip:
     result: ClipResult
     result_blob: str
     fresh: bool
+
+    def told(self) -> dict[str, str | bool | float]:
+        """What a trace says of it: the outcome, and the seconds of each step where it was scored now."""
+        result = self.result
+        steps = {f"{step}_s": seconds for step, seconds in result.timings_s.items() if self.fresh}
+        return {"detected": result.detected, "model_version": result.model_version, "fresh": self.fresh, **steps}
 
 
 def score_batch(
@@ -125,8 +132,10 @@ def score_batch(
         not_kept_because=no_audio_because or no_image_because,
         timings_s=steps.timings_s,
     )
-    if not blobs.put(name, result.model_dump_json().encode(), overwrite=False):
+    trace = {"traceparent": trace_parent(batch.id)}
+    if not blobs.put(name, result.model_dump_json().encode(), overwrite=False, metadata=trace):
         return _written_before(name, blobs)  # another worker had the same message and was quicker
+    metrics.clip_scored(result, now())
     return ScoredClip(result, name, fresh=True)
 
 

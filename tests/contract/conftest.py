@@ -1,7 +1,6 @@
-"""The adapters that the contract suites run over.
+"""The adapters that the contract suites run over: local ones on a clock set by hand, Azure's on loopback emulators.
 
-To put another one through them: write a class like `Local` (for a remote service `advance` really waits, with short
-times in the harness) and add it to `ADAPTERS`. No test looks behind the ports.
+To put another one through them, give it a harness in the fixture of its port below. No test looks behind the ports.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -20,9 +19,15 @@ from shared.storage.local.documents import SqliteDocuments
 from shared.storage.local.queue import SqliteQueue
 from shared.storage.ports import BlobStore, Container, DocumentStore, MessageQueue
 from tests.clock import FakeClock
+from tests.contract.azure_blobs import azure_blobs
+from tests.contract.azure_documents import azure_documents
+
+if TYPE_CHECKING:
+    from tests.contract.azure_queue import AzureQueue
 
 SIGHTINGS = Container("sightings", partition_key="site", indexed=("start_utc", "state"))
 SHORT_LIVED = Container("short_lived", partition_key="site", ttl_s=3)
+CHANGES_AT_ONCE = 3
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,10 @@ class QueueHarness:
 
 @dataclass(frozen=True)
 class DocumentsHarness:
-    """An empty store with the containers `SIGHTINGS` and `SHORT_LIVED`, and a way to let time pass."""
+    """An empty store with the containers `SIGHTINGS` and `SHORT_LIVED`, and a way to let time pass.
+
+    Changes come in parts of `CHANGES_AT_ONCE` documents, or a few such parts at once.
+    """
 
     documents: DocumentStore
     advance: Callable[[float], None]
@@ -85,34 +93,42 @@ class Local:
         """See `Adapter`."""
         clock = FakeClock()
         with Database(folder / "haro.sqlite") as database:
-            yield DocumentsHarness(SqliteDocuments(database, (SIGHTINGS, SHORT_LIVED), now=clock), clock.advance)
+            documents = SqliteDocuments(database, (SIGHTINGS, SHORT_LIVED), now=clock, page_items=CHANGES_AT_ONCE)
+            yield DocumentsHarness(documents, clock.advance)
 
 
 ADAPTERS: dict[str, Adapter] = {"local": Local()}
 
 
-@pytest.fixture(params=ADAPTERS)
-def adapter(request: pytest.FixtureRequest) -> Adapter:
-    """Every adapter in turn."""
-    return ADAPTERS[request.param]
-
-
-@pytest.fixture
-def harness(adapter: Adapter, tmp_path: Path) -> Iterator[QueueHarness]:
+@pytest.fixture(params=[*ADAPTERS, "azure"])
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[QueueHarness]:
     """An empty queue and its time."""
-    with adapter.queue(tmp_path) as harness:
-        yield harness
+    if request.param == "azure":
+        bus: AzureQueue = request.getfixturevalue("service_bus")
+        bus.empty()
+        yield QueueHarness(bus.queue, bus.lock_s, bus.max_deliveries, bus.duplicate_window_s, 0.002, bus.clock.advance)
+    else:
+        with ADAPTERS[request.param].queue(tmp_path) as harness:
+            yield harness
 
 
-@pytest.fixture
-def blobs(adapter: Adapter, tmp_path: Path) -> Iterator[BlobStore]:
+@pytest.fixture(params=[*ADAPTERS, "azure"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlobStore]:
     """An empty blob store."""
-    with adapter.blobs(tmp_path) as blobs:
-        yield blobs
+    if request.param == "azure":
+        with azure_blobs(request.getfixturevalue("azurite")) as store:
+            yield store
+    else:
+        with ADAPTERS[request.param].blobs(tmp_path) as store:
+            yield store
 
 
-@pytest.fixture
-def store(adapter: Adapter, tmp_path: Path) -> Iterator[DocumentsHarness]:
+@pytest.fixture(params=[*ADAPTERS, "azure"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentsHarness]:
     """An empty document store and its time."""
-    with adapter.documents(tmp_path) as harness:
-        yield harness
+    if request.param == "azure":
+        with azure_documents(SIGHTINGS, SHORT_LIVED, page_items=CHANGES_AT_ONCE) as (documents, advance, _):
+            yield DocumentsHarness(documents, advance)
+    else:
+        with ADAPTERS[request.param].documents(tmp_path) as harness:
+            yield harness

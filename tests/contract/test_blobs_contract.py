@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote, urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -202,6 +203,24 @@ def test_uri_ends_with_the_name(blobs: BlobStore) -> None:
     assert blobs.uri(NAME) == uri.geturl()
 
 
+def test_metadata_is_for_others(blobs: BlobStore) -> None:
+    """A blob reads the same with metadata and without, however it is written."""
+    assert blobs.put(NAME, b"first", metadata={"traceparent": "00-0af7651916cd43dd-b7ad6b71-01"})
+    assert not blobs.put(NAME, b"second", overwrite=False, metadata={"traceparent": "other"})
+    assert blobs.get(NAME) == b"first"
+    assert [info.size_bytes for info in blobs.list("")] == [5]
+
+
+def test_a_link_opens_the_blob(blobs: BlobStore) -> None:
+    """Whoever holds a link reads the blob by it alone, as it then is; the link is the URI, with a query at most."""
+    blobs.put(NAME, b"sound")
+    link = blobs.link(NAME, valid_s=600)
+    assert link.partition("?")[0] == blobs.uri(NAME)
+    blobs.put(NAME, b"other sound")
+    with urlopen(link, timeout=30) as answer:  # noqa: S310 - also opens the file:// links of a folder
+        assert answer.read() == b"other sound"
+
+
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_names_that_are_not_allowed(blobs: BlobStore, name: str) -> None:
     """No method takes a name that breaks the rule, and the error is not that of an absent blob."""
@@ -212,6 +231,7 @@ def test_names_that_are_not_allowed(blobs: BlobStore, name: str) -> None:
         lambda: blobs.exists(name),
         lambda: blobs.delete(name),
         lambda: blobs.uri(name),
+        lambda: blobs.link(name, valid_s=60),
     ):
         with pytest.raises(StorageError, match="not a blob name") as caught:
             method()

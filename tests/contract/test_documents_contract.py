@@ -167,6 +167,7 @@ def test_delete(store: DocumentsHarness) -> None:
         pytest.param({"id": 7, "site": "bush-point"}, id="id no string"),
         pytest.param({"id": "a/b", "site": "bush-point"}, id="slash in id"),
         pytest.param({"id": "a?b", "site": "bush-point"}, id="question mark in id"),
+        pytest.param({"id": "..", "site": "bush-point"}, id="id that leads elsewhere"),
         pytest.param({"id": "x" * 256, "site": "bush-point"}, id="long id"),
         pytest.param({"id": "a"}, id="no partition"),
         pytest.param({"id": "a", "site": None}, id="partition null"),

@@ -297,3 +297,28 @@ def test_stats(harness: QueueHarness) -> None:
     assert harness.queue.stats().active == 2
     harness.queue.complete(locked)
     assert harness.queue.stats().active == 1
+
+
+def test_stats_of_a_part(harness: QueueHarness) -> None:
+    """What fits is counted whole; beyond, counting may end at so many active and dead ones each, and that is said."""
+    harness.queue.send(_messages("dead", "dead too", "a", "b"))
+    for _ in range(2):
+        harness.queue.dead_letter(_received(harness.queue), reason="broken")
+    whole = harness.queue.stats()
+    assert (whole.active, whole.dead, whole.complete) == (2, 2, True)
+    exactly = harness.queue.stats(at_most=2)
+    assert (exactly.active, exactly.dead, exactly.complete) == (2, 2, True)
+    part = harness.queue.stats(at_most=1)
+    assert (part.active, part.dead, part.complete) in {(1, 1, False), (2, 2, True)}
+
+
+@pytest.mark.parametrize(("active", "dead"), [(3, 0), (0, 3)])
+def test_stats_say_when_either_is_not_counted_whole(harness: QueueHarness, active: int, dead: int) -> None:
+    """Uncounted dead letters make the count a part as uncounted active messages do; never is a part called whole."""
+    harness.queue.send(_messages(*(f"m{index}" for index in range(active + dead))))
+    for _ in range(dead):
+        harness.queue.dead_letter(_received(harness.queue), reason="broken")
+    stats = harness.queue.stats(at_most=2)
+    assert stats.complete == ((stats.active, stats.dead) == (active, dead))
+    assert stats.active >= min(active, 2)
+    assert stats.dead >= min(dead, 2)

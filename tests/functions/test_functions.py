@@ -20,13 +20,16 @@ from azure.functions.servicebus import ServiceBusMessage
 from azure.functions.timer import TimerRequest
 
 import function_app
+from functions import health
 from functions import house as functions_house
-from shared.bootstrap import House, open_house
+from shared.bootstrap import open_house
+from shared.checks import Readiness
 from shared.demo.node import Node
 from shared.demo.station import Station
-from shared.documents import BACKFILLS, CLIPS, DETECTIONS, GAPS, Backfill, ClipResult, result_blob_name
-from shared.errors import BlobNotFound, MessageError, StreamNotFound
-from shared.storage.ports import Delivery
+from shared.documents import BACKFILLS, CLIPS, DETECTIONS, GAPS, SENT, Backfill, ClipResult, SentBatch, result_blob_name
+from shared.errors import BlobNotFound, LeftToHost, StorageError
+from shared.house import House
+from shared.storage.ports import Delivery, Message, QueueStats
 from tests.clock import FakeClock
 from tests.conftest import ROOT
 from tests.house import HEARD_UTC, publish
@@ -34,6 +37,7 @@ from tests.pipeline import EPOCHS, encoded_folders, hydrophones_file
 from tests.recording.fakes import make_result
 from tests.recording.servers import HttpServer, http_server
 from tests.scoring.fakes import FakeDetector
+from tests.upkeep.conftest import make_batch
 
 BATCH = f"test_node/{EPOCHS[0]}/0-5"
 
@@ -94,6 +98,7 @@ def house(
     monkeypatch.setattr(functions_house, "atexit", SimpleNamespace(register=at_exit.append))
     monkeypatch.setattr(functions_house, "open_house", partial(open_house, now=FakeClock(HEARD_UTC)))
     functions_house._opened.cache_clear()
+    monkeypatch.setattr(health, "_readiness", Readiness(functions_house.the_house))
     yield functions_house.the_house()
     functions_house._opened.cache_clear()
     (close,) = at_exit
@@ -123,14 +128,22 @@ def received(house: House) -> Delivery:
     return delivery
 
 
-def test_the_app_has_its_three_functions(indexed: dict[str, Any]) -> None:
-    """Timer, queue and blob, each on one binding and under a lower-case name."""
+def test_the_app_has_its_functions(indexed: dict[str, Any]) -> None:
+    """The three stages, the two that set right what went wrong, and health, all under lower-case names."""
     found = {
         name: [binding.get_dict_repr()["type"] for binding in function.get_bindings()]
         for name, function in indexed.items()
     }
 
-    assert found == {"enqueue": ["timerTrigger"], "score": ["serviceBusTrigger"], "record": ["blobTrigger"]}
+    assert found == {
+        "enqueue": ["timerTrigger"],
+        "score": ["serviceBusTrigger"],
+        "record": ["blobTrigger"],
+        "deadletter": ["timerTrigger"],
+        "reconcile": ["timerTrigger"],
+        "live": ["httpTrigger", "http"],
+        "ready": ["httpTrigger", "http"],
+    }
 
 
 def test_the_triggers_watch_what_the_stages_write(indexed: dict[str, Any]) -> None:
@@ -199,6 +212,7 @@ def test_the_timer_feeds_backfills(trigger: Callable[[str, object], None], stati
 
     for _ in range(4):
         trigger("enqueue", TimerRequest())
+        house.now.advance(20)  # type: ignore[attr-defined]  # a FakeClock
 
     jobs = [stored.body for stored in house.storage.documents.query(BACKFILLS)]
     assert {job["state"] for job in jobs} == {"done"}
@@ -266,7 +280,7 @@ def test_a_missing_segment_is_waited_for_until_the_last_delivery(
     trigger("enqueue", TimerRequest())
     body = received(house).message.body
 
-    with pytest.raises(StreamNotFound, match="may still come"):
+    with pytest.raises(LeftToHost, match="may still come"):
         trigger("score", bus_message(body, delivery_count=house.settings.max_deliveries - 1))
     trigger("score", bus_message(body, delivery_count=house.settings.max_deliveries))
     trigger("record", result_blob(result_blob_name(BATCH)))
@@ -279,10 +293,100 @@ def test_what_cannot_be_understood_is_given_back_with_its_reason(
     trigger: Callable[[str, object], None], house: House
 ) -> None:
     """A message or a blob that is none of ours raises, naming itself: the host then sets it aside."""
-    with pytest.raises(MessageError, match=f"^message {BATCH} is not a valid SegmentBatch: "):
+    with pytest.raises(LeftToHost, match=f"message {BATCH} is not a valid SegmentBatch: "):
         trigger("score", bus_message("{"))
     with pytest.raises(BlobNotFound, match="results/none"):
         trigger("record", result_blob("results/none.json"))
+
+
+def test_results_are_heard_of_by_polling_where_a_setting_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Emulators have no Event Grid: the same function scans for results there."""
+    monkeypatch.setenv("HARO_BLOB_SOURCE", "polling")
+    polling = importlib.reload(importlib.import_module("functions.record"))
+
+    (binding,) = polling.blueprint._function_builders[0].build().get_bindings()
+
+    assert binding.get_dict_repr()["source"] == "LogsAndContainerScan"
+    monkeypatch.undo()
+    importlib.reload(polling)
+
+
+def test_health_says_what_is_in_order(indexed: dict[str, Any], house: House) -> None:
+    """The app is alive, and ready with settings, model and storage named one by one."""
+    request = func.HttpRequest("GET", "/api/health/live", body=b"")
+    live, ready = (indexed[name].get_user_function()(request) for name in ("live", "ready"))
+
+    assert (live.status_code, json.loads(live.get_body())["status"]) == (200, "ok")
+    assert ready.status_code == 200
+    assert json.loads(ready.get_body())["checks"] == dict.fromkeys(
+        ("settings", "model", "notifications", "queue", "blobs", "documents"), True
+    )
+
+
+def test_not_ready_is_told_without_a_word_too_much(
+    indexed: dict[str, Any], house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part that does not answer is named, with 503, and nothing of its error is told to whoever asks."""
+
+    def down(*, at_most: int) -> None:
+        raise StorageError("the namespace secret.servicebus.windows.net does not answer")
+
+    monkeypatch.setattr(house.storage.batches, "stats", down)
+    request = func.HttpRequest("GET", "/api/health/ready", body=b"")
+    ready = indexed["ready"].get_user_function()(request)
+
+    assert ready.status_code == 503
+    assert json.loads(ready.get_body())["checks"]["queue"] is False
+    assert b"secret" not in ready.get_body()
+
+
+def test_a_wrong_setting_is_told_by_the_app_itself(indexed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a setting nobody knows the functions are still found, and `ready` says what is wrong."""
+    monkeypatch.setenv("HARO_NONSENSE", "1")
+    functions_house._opened.cache_clear()
+    monkeypatch.setattr(health, "_readiness", Readiness(functions_house.the_house))
+    app = importlib.reload(function_app).app
+    request = func.HttpRequest("GET", "/api/health/ready", body=b"")
+
+    ready = indexed["ready"].get_user_function()(request)
+
+    assert len(app.get_functions()) == 7
+    assert (ready.status_code, json.loads(ready.get_body())["checks"]) == (503, {"settings": False})
+
+
+def test_health_is_looked_at_once_for_everybody(
+    indexed: dict[str, Any], house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often strangers ask, storage is asked once in a while."""
+    asked: list[int] = []
+    stats = house.storage.batches.stats
+
+    def counted(*, at_most: int) -> QueueStats:
+        asked.append(at_most)
+        return stats()
+
+    monkeypatch.setattr(house.storage.batches, "stats", counted)
+    request = func.HttpRequest("GET", "/api/health/ready", body=b"")
+
+    for _ in range(50):
+        assert indexed["ready"].get_user_function()(request).status_code == 200
+
+    assert asked == [1]
+
+
+def test_the_timers_of_upkeep_do_their_work(
+    trigger: Callable[[str, object], None], house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A dead letter is told, and a batch that vanished is on the queue again."""
+    house.storage.batches.send([Message("rubbish", "{")])
+    house.storage.batches.dead_letter(received(house), reason="no batch")
+    house.storage.documents.create(SENT, SentBatch.of(make_batch(0), sent_utc=HEARD_UTC - timedelta(days=1)).to_json())
+
+    trigger("deadletter", TimerRequest())
+    trigger("reconcile", TimerRequest())
+
+    assert "1 dead letters" in caplog.text
+    assert received(house).message.id == f"{make_batch(0).id}~1"
 
 
 def test_many_triggers_at_once_share_one_house(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

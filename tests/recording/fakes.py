@@ -16,10 +16,10 @@ from shared.documents import (
     WindowScore,
     result_blob_name,
 )
-from shared.errors import BlobNotFound, ConflictError, NotificationError
+from shared.errors import BlobNotFound, ConflictError, NotificationError, UnknownMark
 from shared.hydrophones import Hydrophone
 from shared.recording.channels import Channel, Notice
-from shared.storage.ports import BlobInfo, Container, Json, Scalar, Stored
+from shared.storage.ports import BlobInfo, Changes, Container, Json, Scalar, Stored
 
 NOON = datetime(2026, 3, 20, 19, 0, 0, tzinfo=UTC)  # 12:00 on the coast
 LAB = Hydrophone(
@@ -53,6 +53,7 @@ class MemoryDocuments:
     def __init__(self) -> None:
         self.bodies: dict[tuple[str, str, str], tuple[Json, str]] = {}
         self.writes = 0
+        self.changes_read = 0
         self.crash_at: int | None = None
 
     def snapshot(self) -> dict[tuple[str, str, str], Json]:
@@ -105,6 +106,21 @@ class MemoryDocuments:
             and (since is None or (since[0] in body and body[since[0]] >= since[1]))
         ]
 
+    def changes(self, container: Container, *, after: str = "") -> Changes:
+        """See `DocumentStore.changes`: two at once. Etags are numbers of writes, so they are marks too."""
+        if not (after or "0").isdigit():
+            raise UnknownMark(f"no mark {after!r}")
+        self.changes_read += 1
+        since = int(after or 0)
+        found = sorted(
+            (int(etag), body)
+            for (name, *_), (body, etag) in self.bodies.items()
+            if name == container.name and int(etag) > since
+        )
+        page = found[:2]
+        stored = tuple(Stored(copy.deepcopy(body), str(number)) for number, body in page)
+        return Changes(stored, str(page[-1][0] if page else since), more=len(found) > len(page))
+
     def _key(self, container: Container, body: Json) -> tuple[str, str, str]:
         return container.name, body[container.partition_key], body["id"]
 
@@ -122,7 +138,7 @@ class MemoryBlobs:
     def __init__(self, blobs: Mapping[str, bytes] | None = None) -> None:
         self.blobs = dict(blobs or {})
 
-    def put(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
+    def put(self, name: str, data: bytes, *, overwrite: bool = True, metadata: Mapping[str, str] | None = None) -> bool:
         """See `BlobStore.put`."""
         if name in self.blobs and not overwrite:
             return False
@@ -151,6 +167,10 @@ class MemoryBlobs:
     def uri(self, name: str) -> str:
         """See `BlobStore.uri`."""
         return f"https://blobs.example/{name}"
+
+    def link(self, name: str, *, valid_s: float) -> str:
+        """See `BlobStore.link`."""
+        return f"{self.uri(name)}?valid_s={valid_s:g}"
 
 
 class RecordingSender:

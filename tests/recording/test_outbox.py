@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.documents import DETECTIONS, OUTBOX, Audience, OutboxEntry
+from shared.errors import StorageError
 from shared.recording.channels import Channel, Notice
 from shared.recording.detections import Verdict, detection_document, moderated
 from shared.recording.notify import NoticePolicy
 from shared.recording.outbox import Delivered, deliver_due, plan
-from shared.storage.ports import Json
+from shared.storage.ports import Container, Json, Stored
 from tests.recording.fakes import LAB, NOON, Clock, Crash, MemoryDocuments, RecordingSender, make_result
 
 POLICY = NoticePolicy()
@@ -44,6 +45,31 @@ def tell(documents: MemoryDocuments, detections: Iterable[Json], *channels: Chan
 def deliver(documents: MemoryDocuments, sender: RecordingSender, *channels: Channel, clock: Clock) -> Delivered:
     """One round of delivery."""
     return deliver_due(documents, channels, sender, policy=POLICY, now=clock)
+
+
+class FailingMarks(MemoryDocuments):
+    """Fails at the writes of `state: sent` for as many as `marks` says, each before or after it was done."""
+
+    def __init__(self, *marks: str) -> None:
+        super().__init__()
+        self.marks = list(marks)
+        self.unreadable = False
+
+    def replace(self, container: Container, body: Json, *, etag: str) -> str:
+        """See `DocumentStore.replace`."""
+        when = self.marks.pop(0) if self.marks and body.get("state") == "sent" else ""
+        if when == "before":
+            raise StorageError("status 503")
+        written = super().replace(container, body, etag=etag)
+        if when == "after":
+            raise StorageError("the answer was lost")
+        return written
+
+    def get(self, container: Container, partition: str, doc_id: str) -> Stored | None:
+        """See `DocumentStore.get`."""
+        if self.unreadable and container == OUTBOX and doc_id != "lease":
+            raise StorageError("status 503")
+        return super().get(container, partition, doc_id)
 
 
 def entries(documents: MemoryDocuments) -> list[OutboxEntry]:
@@ -358,3 +384,201 @@ def test_subscribers_get_one_message_in_a_quarter_of_an_hour(events: list[tuple[
     suppressed = {entry.detection_id for entry in entries(documents) if entry.suppressed_because}
     assert set(told) | suppressed == expected
     assert not set(told) & suppressed
+
+
+def test_people_get_links_they_can_open() -> None:
+    """What is sent carries links; what is stored keeps the lasting addresses."""
+    documents, sender, clock = MemoryDocuments(), RecordingSender(), Clock()
+    tell(documents, [heard(0)], MODERATORS, clock=clock)
+
+    deliver_due(documents, [MODERATORS], sender, policy=POLICY, now=clock, link="https://open/{}".format)
+
+    ((_, notice),) = sender.sent
+    assert notice.detections[0]["audioUri"] == "https://open/detections/one.flac"
+    assert "https://open/detections/one.flac" in notice.body
+    stored = documents.get(DETECTIONS, LAB.id, heard(0)["id"])
+    assert stored is not None
+    assert stored.body["audioUri"] == ""
+
+
+@pytest.mark.parametrize("minutes", [(0,), (0, 1, 2)], ids=["one", "a bout"])
+@pytest.mark.parametrize(
+    "marks", [("before",), ("after",), ("before", "after"), ("after", "before", "before")], ids="-".join
+)
+def test_a_store_that_fails_at_marking_tells_nobody_twice(
+    marks: tuple[str, ...], minutes: tuple[int, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Writes that failed after a message went out, done or not, are tried again: one message, no alarm, all sent."""
+    documents, sender, clock = FailingMarks(*marks), RecordingSender(), Clock()
+    pauses: list[float] = []
+    tell(documents, map(heard, minutes), MODERATORS, clock=clock)
+
+    done = deliver_due(documents, [MODERATORS], sender, policy=POLICY, now=clock, pause=pauses.append)
+    for _ in range(3):
+        clock.advance(3600)
+        deliver(documents, sender, MODERATORS, clock=clock)
+
+    assert done == Delivered(sent=1)
+    assert len(sender.sent) == 1
+    assert [entry.state for entry in entries(documents)] == ["sent"] * len(minutes)
+    assert sum(pauses) <= 1.0
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_one_marked_entry_is_enough(caplog: pytest.LogCaptureFixture) -> None:
+    """An entry that can never be marked does not make its message go out again: another of the same is marked."""
+    documents, sender, clock = MemoryDocuments(), RecordingSender(), Clock()
+    tell(documents, map(heard, (0, 1, 2)), MODERATORS, clock=clock)
+    stubborn = entries(documents)[0].id
+
+    def replace(container: Container, body: Json, *, etag: str) -> str:
+        if body["id"] == stubborn and body["state"] == "sent":
+            raise StorageError("status 503")
+        return MemoryDocuments.replace(documents, container, body, etag=etag)
+
+    documents.replace = replace  # type: ignore[method-assign]  # fails for one entry alone
+    for _ in range(3):
+        deliver_due(documents, [MODERATORS], sender, policy=POLICY, now=clock, pause=lambda _: None)
+        clock.advance(3600)
+
+    assert len(sender.sent) == 1
+    assert [entry.state for entry in entries(documents)] == ["waiting", "sent", "sent"]
+    assert "told again" not in caplog.text
+
+
+def test_a_message_that_can_never_be_marked_is_said_aloud(caplog: pytest.LogCaptureFixture) -> None:
+    """With every try failed an error says that people may be told again; then they are, once, with the same key."""
+    documents, sender, clock = FailingMarks(*["before"] * 4), RecordingSender(), Clock()
+    pauses: list[float] = []
+    tell(documents, [heard(0)], MODERATORS, clock=clock)
+
+    assert deliver_due(documents, [MODERATORS], sender, policy=POLICY, now=clock, pause=pauses.append) == Delivered(
+        sent=1
+    )
+    assert len(sender.sent) == 1
+    assert len(pauses) == 4
+    assert sum(pauses) == pytest.approx(1.0)
+    (error,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert "people may be told again" in error
+    assert sender.sent[0][1].idempotency_key in error
+
+    for _ in range(3):
+        deliver(documents, sender, MODERATORS, clock=clock)
+    assert len({notice.idempotency_key for _, notice in sender.sent}) == 1
+    assert len(sender.sent) == 2
+
+
+def test_a_mark_that_cannot_be_read_back_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    """The mark was written, its answer lost, and the reading back fails too: what is stored stands, one message."""
+    documents, sender, clock = FailingMarks("after"), RecordingSender(), Clock()
+    tell(documents, [heard(0)], MODERATORS, clock=clock)
+    documents.unreadable = True
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        documents.unreadable = len(pauses) < 4
+
+    deliver_due(documents, [MODERATORS], sender, policy=POLICY, now=clock, pause=pause)
+    deliver(documents, sender, MODERATORS, clock=clock)
+
+    assert len(pauses) == 4
+    assert "told again" not in caplog.text
+    assert len(sender.sent) == 1
+    assert [entry.state for entry in entries(documents)] == ["sent"]
+
+
+def test_a_mark_overwrites_nobody_who_took_over(caplog: pytest.LogCaptureFixture) -> None:
+    """An entry that another sender claimed while the message went out is left to it, however often it is tried."""
+    documents, clock = MemoryDocuments(), Clock()
+
+    class Overtaken(RecordingSender):
+        def send(self, channel: Channel, notice: Notice) -> None:
+            super().send(channel, notice)
+            (entry,) = entries(documents)
+            stored = documents.get(OUTBOX, entry.channel_id, entry.id)
+            assert stored is not None
+            documents.replace(OUTBOX, {**stored.body, "attempts": 2}, etag=stored.etag)
+
+    tell(documents, [heard(0)], MODERATORS, clock=clock)
+    deliver_due(documents, [MODERATORS], Overtaken(), policy=POLICY, now=clock, pause=lambda _: None)
+
+    (entry,) = entries(documents)
+    assert (entry.state, entry.attempts) == ("waiting", 2)
+    assert "people may be told again" in caplog.text
+
+
+def test_a_link_that_cannot_be_signed_silences_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """Without a signer the message goes out with the stored addresses, and one warning says so."""
+    documents, sender, clock = MemoryDocuments(), RecordingSender(), Clock()
+    detections = [heard(minute) | {"audioUri": "https://private/1.flac"} for minute in (0, 1)]
+    tell(documents, detections, MODERATORS, clock=clock)
+
+    def link(blob: str) -> str:
+        raise StorageError(f"no key to sign {blob} with")
+
+    assert deliver_due(documents, [MODERATORS], sender, policy=POLICY, now=clock, link=link) == Delivered(sent=1)
+    assert [one["audioUri"] for one in sender.sent[0][1].detections] == ["https://private/1.flac"] * 2
+    assert {entry.state for entry in entries(documents)} == {"sent"}
+    assert len([record for record in caplog.records if "without links" in record.getMessage()]) == 1
+
+
+class Meddling(RecordingSender):
+    """While it sends, time passes and another sender has its turn."""
+
+    def __init__(self, other: Callable[[], object], clock: Clock, seconds: float) -> None:
+        super().__init__()
+        self._other = other
+        self._clock = clock
+        self._seconds = seconds
+
+    def send(self, channel: Channel, notice: Notice) -> None:
+        """See `Sender.send`."""
+        self._clock.advance(self._seconds)
+        self._other()
+        super().send(channel, notice)
+
+
+def test_the_lease_lasts_for_the_sending_however_long_a_link_took() -> None:
+    """Links take most of the lease, or more; it is renewed before the message goes out, and no second sender sends."""
+    for signing_s in (POLICY.lease_s - 1, 2 * POLICY.lease_s):
+        documents, clock, second = MemoryDocuments(), Clock(), RecordingSender()
+        tell(documents, [heard(0)], MODERATORS, clock=clock)
+
+        def link(blob: str, seconds: float = signing_s, clock: Clock = clock) -> str:
+            if blob.endswith(".flac"):
+                clock.advance(seconds)
+            return blob
+
+        def other(documents: MemoryDocuments = documents, clock: Clock = clock, to: RecordingSender = second) -> None:
+            deliver(documents, to, MODERATORS, clock=clock)
+
+        first = Meddling(other, clock, POLICY.lease_s - 1)
+        deliver_due(documents, [MODERATORS], first, policy=POLICY, now=clock, link=link)
+        other()
+
+        assert (len(first.sent), len(second.sent)) == (1, 0)
+        assert [entry.state for entry in entries(documents)] == ["sent"]
+
+
+def test_who_lost_the_lease_while_claiming_sends_nothing() -> None:
+    """A claim that was written after the lease had ended is left to the sender that holds it now: one message."""
+    clock, first, second = Clock(), RecordingSender(), RecordingSender()
+
+    class SlowClaims(MemoryDocuments):
+        slow = True
+
+        def replace(self, container: Container, body: Json, *, etag: str) -> str:
+            written = super().replace(container, body, etag=etag)
+            if self.slow and body.get("notice_id"):
+                self.slow = False
+                clock.advance(POLICY.lease_s)
+                deliver(self, second, MODERATORS, clock=clock)
+            return written
+
+    documents = SlowClaims()
+    tell(documents, [heard(0)], MODERATORS, clock=clock)
+    assert deliver(documents, first, MODERATORS, clock=clock) == Delivered()
+
+    assert (len(first.sent), len(second.sent)) == (0, 1)
+    assert [entry.state for entry in entries(documents)] == ["sent"]

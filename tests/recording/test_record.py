@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.documents import CLIPS, CONTAINERS, DETECTIONS, GAPS, OUTBOX, ClipResult
-from shared.errors import BlobNotFound, ConflictError, MessageError
+from shared.documents import CLIPS, CONTAINERS, DETECTIONS, GAPS, OUTBOX, SENT, ClipResult
+from shared.errors import BlobNotFound, ConflictError, MessageError, StorageError
 from shared.recording.channels import Channel
 from shared.recording.detections import Verdict
 from shared.recording.notify import NoticePolicy
@@ -18,6 +18,7 @@ from shared.storage.local.blobs import FolderBlobs
 from shared.storage.local.database import Database
 from shared.storage.local.documents import SqliteDocuments
 from shared.storage.ports import Container, DocumentStore, Json
+from shared.telemetry import metrics
 from tests.recording.fakes import (
     HYDROPHONES,
     LAB,
@@ -66,6 +67,24 @@ def say(documents: DocumentStore, result: ClipResult, found: str, clock: Clock |
         policy=POLICY,
         now=clock or Clock(),
     )
+
+
+def entries(documents: DocumentStore) -> list[Json]:
+    """The outbox without leases and the bookmark."""
+    return [stored.body for stored in documents.query(OUTBOX) if "detection_id" in stored.body]
+
+
+def confirmed(name: str, **fields: object) -> Json:
+    """A detection that another tool has written, with a moderator's yes of a minute ago."""
+    return {
+        "id": name,
+        "source_guid": LAB.id,
+        "timestamp": "2026-03-20T18:50:00Z",
+        "reviewed": True,
+        "SRKWFound": "yes",
+        "dateModerated": "2026-03-20T18:59:00Z",
+        **fields,
+    }
 
 
 def test_a_detection_is_recorded_with_all_that_belongs_to_it() -> None:
@@ -177,6 +196,24 @@ def test_a_clip_scored_again_has_a_newer_record() -> None:
     assert len(documents.query(DETECTIONS)) == 2
 
 
+def test_only_the_first_record_of_a_clip_says_how_late_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded again, as upkeep does long after with the batch on its way anew, a result adds nothing to the lag."""
+    noted: list[datetime] = []
+    monkeypatch.setattr(metrics, "clip_recorded", lambda _, now: noted.append(now))
+    batch = {"hydrophone_id": LAB.id, "sent_utc": "2026-03-20T19:00:00Z"}
+    result = make_result()
+    newer = make_result(model_version="haro-small-2")
+    documents, clock = MemoryDocuments(), Clock()
+    for one in (result, result, newer):
+        blobs, (name,) = blobs_of([one])
+        documents.create(SENT, {"id": result.clip_id, **batch})
+        record(name, blobs, documents, clock)
+        assert documents.query(SENT) == []
+        clock.advance(86400)
+
+    assert noted == [NOON]
+
+
 def test_a_backfill_of_past_years_pages_nobody() -> None:
     """Old audio scored now makes detections whose entries are suppressed, with the reason."""
     blobs, (name,) = blobs_of([make_result(NOON - timedelta(days=2000), origin="backfill")])
@@ -265,7 +302,7 @@ def test_verdicts_written_by_other_tools_reach_subscribers_too() -> None:
     assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 4
     assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 0
     new, old = (result.detection_id for result in results)
-    states = {s.body["id"]: s.body["state"] for s in documents.query(OUTBOX) if s.body["audience"] != "moderators"}
+    states = {entry["id"]: entry["state"] for entry in entries(documents) if entry["audience"] != "moderators"}
     assert states == {
         f"subs:{new}": "waiting",
         f"subs:{old}": "suppressed",
@@ -276,7 +313,7 @@ def test_verdicts_written_by_other_tools_reach_subscribers_too() -> None:
 
 
 def test_a_verdict_of_long_ago_is_no_news() -> None:
-    """What was confirmed more than a day ago is not looked at again."""
+    """What was confirmed more than a day before anybody looked is told to nobody."""
     result = make_result()
     blobs, (name,) = blobs_of([result])
     documents = MemoryDocuments()
@@ -288,16 +325,166 @@ def test_a_verdict_of_long_ago_is_no_news() -> None:
     assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=Clock()) == 0
 
 
-def test_a_document_that_does_not_say_when_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """A confirmed document of another tool without a time is named in the log, and the next one is planned."""
+def test_verdicts_given_during_an_outage_are_not_lost() -> None:
+    """A verdict of another tool that is read three days late reaches Orcasite; subscribers are spared so old a call."""
     documents, clock = MemoryDocuments(), Clock()
-    verdict = {"reviewed": True, "SRKWFound": "yes", "dateModerated": "2026-03-20T18:59:00Z"}
-    documents.create(DETECTIONS, {"id": "timeless", "source_guid": LAB.id, **verdict})
-    documents.create(DETECTIONS, {"id": "told", "source_guid": LAB.id, "timestamp": "2026-03-20T18:50:00Z", **verdict})
+    documents.create(DETECTIONS, confirmed("seen"))
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 2
+    documents.create(DETECTIONS, confirmed("missed"))
+    clock.advance(3 * 86400)
 
     assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 2
-    assert {stored.body["detection_id"] for stored in documents.query(OUTBOX)} == {"told"}
+    states = {entry["id"]: entry["state"] for entry in entries(documents) if entry["detection_id"] == "missed"}
+    assert states == {"subs:missed": "suppressed", "orcasite:missed": "waiting"}
+
+
+def test_the_verdicts_of_years_are_no_news_however_long_their_reading_takes() -> None:
+    """Old verdicts reach nobody: on no page of the first reading, when it breaks off, nor when one is edited later."""
+    documents, clock = MemoryDocuments(), Clock()
+    years_ago = {"timestamp": "2021-03-20T18:50:00Z", "dateModerated": "2021-03-20T18:59:00Z"}
+    for n in range(7):
+        documents.create(DETECTIONS, confirmed(f"d{n}", **years_ago))
+    documents.crash_at = documents.writes + 2
+    with pytest.raises(Crash):
+        plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock)
+    documents.crash_at = None
+    assert documents.changes_read == 2, "it broke off at its second page"
+    clock.advance(3 * 86400)
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 0
+
+    stored = documents.get(DETECTIONS, LAB.id, "d3")
+    assert stored is not None
+    documents.replace(DETECTIONS, {**stored.body, "comments": "a fine call"}, etag=stored.etag)
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 0
+    assert entries(documents) == []
+
+
+@pytest.mark.parametrize("before", [CHANNELS[:1], CHANNELS[:3]], ids=["the first", "beside subscribers"])
+def test_an_orcasite_added_later_gets_what_is_confirmed_from_then_on(before: tuple[Channel, ...]) -> None:
+    """A new channel is not flooded with what was confirmed before it was there, and misses nothing after."""
+    documents, clock = MemoryDocuments(), Clock()
+    documents.create(DETECTIONS, confirmed("before"))
+    plan_confirmed(documents, before, policy=POLICY, now=clock)
+    clock.advance(3 * 86400)
+    plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock)
+    documents.create(DETECTIONS, confirmed("after", dateModerated="2026-03-23T19:00:00Z"))
+    plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock)
+
+    told = [entry["detection_id"] for entry in entries(documents) if entry["audience"] == "orcasite"]
+    assert told == ["after"]
+
+
+def test_a_document_that_does_not_say_when_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A confirmed document of another tool that makes no sense is named in the log, and the next one is planned."""
+    documents, clock = MemoryDocuments(), Clock()
+    documents.create(DETECTIONS, confirmed("timeless", timestamp=None))
+    documents.create(DETECTIONS, confirmed("odd", haro="a word"))
+    documents.create(DETECTIONS, confirmed("told"))
+
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 2
+    assert {entry["detection_id"] for entry in entries(documents)} == {"told"}
     assert "timeless" in caplog.text
+    assert "odd" in caplog.text
+
+
+def test_what_was_looked_at_is_not_looked_at_again() -> None:
+    """With nothing new a run reads the changes once and writes nothing; of later verdicts it reads only those."""
+    documents, clock = MemoryDocuments(), Clock()
+    for n in range(5):
+        documents.create(DETECTIONS, confirmed(f"d{n}"))
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 10
+
+    writes, documents.changes_read = documents.writes, 0
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 0
+    assert (documents.writes, documents.changes_read) == (writes, 1)
+
+    documents.create(DETECTIONS, confirmed("later"))
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 2
+    assert (documents.writes, documents.changes_read) == (writes + 4, 2)
+
+
+def test_a_crash_at_any_write_of_planning_is_healed_by_the_next_run() -> None:
+    """Killed at every write in turn, bookmark included, the next run ends in the very documents of an unbroken one."""
+
+    def confirmations() -> MemoryDocuments:
+        documents = MemoryDocuments()
+        for n in range(3):
+            documents.create(DETECTIONS, confirmed(f"d{n}"))
+        return documents
+
+    unbroken = confirmations()
+    plan_confirmed(unbroken, CHANNELS, policy=POLICY, now=Clock())
+    for crash_at in range(4, unbroken.writes + 1):
+        documents = confirmations()
+        documents.crash_at = crash_at
+        with pytest.raises(Crash):
+            plan_confirmed(documents, CHANNELS, policy=POLICY, now=Clock())
+        documents.crash_at = None
+        plan_confirmed(documents, CHANNELS, policy=POLICY, now=Clock())
+        assert documents.snapshot().keys() == unbroken.snapshot().keys()
+        assert len(entries(documents)) == 6
+
+
+def test_a_failing_store_moves_no_bookmark() -> None:
+    """When an entry cannot be written the page is read again at the next run, and nobody is left out."""
+
+    class Failing(MemoryDocuments):
+        broken = True
+
+        def create(self, container: Container, body: Json) -> bool:
+            if self.broken and container == OUTBOX:
+                raise StorageError("the store is away")
+            return super().create(container, body)
+
+    documents = Failing()
+    documents.create(DETECTIONS, confirmed("told"))
+    with pytest.raises(StorageError):
+        plan_confirmed(documents, CHANNELS, policy=POLICY, now=Clock())
+    documents.broken = False
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=Clock()) == 2
+
+
+def test_of_two_that_plan_at_once_one_reads_on() -> None:
+    """Who finds the bookmark moved by another stops there; every entry is planned, once."""
+    documents = MemoryDocuments()
+    for n in range(6):
+        documents.create(DETECTIONS, confirmed(f"d{n}"))
+
+    class Overtaken(MemoryDocuments):
+        """Another process runs to the end while this one is at its first page."""
+
+        overtaken = False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.bodies, self.writes = documents.bodies, documents.writes
+
+        def create(self, container: Container, body: Json) -> bool:
+            if not self.overtaken:
+                self.overtaken = True
+                plan_confirmed(documents, CHANNELS, policy=POLICY, now=Clock())
+            return super().create(container, body)
+
+    slow = Overtaken()
+    assert plan_confirmed(slow, CHANNELS, policy=POLICY, now=Clock()) == 0
+    assert slow.changes_read == 1
+    assert len(entries(documents)) == 12
+
+
+def test_a_container_made_anew_is_looked_through_from_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    """A bookmark whose mark is not known any more is said aloud and replaced, and nobody is told twice, or of old."""
+    documents, clock = MemoryDocuments(), Clock()
+    documents.create(DETECTIONS, confirmed("told"))
+    assert plan_confirmed(documents, CHANNELS[:3], policy=POLICY, now=clock) == 1
+    stored = documents.get(OUTBOX, "bookmark", "bookmark")
+    assert stored is not None
+    documents.replace(OUTBOX, {**stored.body, "mark": "of another container"}, etag=stored.etag)
+
+    clock.advance(3 * 86400)
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 0
+    assert "from the first one" in caplog.text
+    documents.create(DETECTIONS, confirmed("later", dateModerated="2026-03-23T19:00:00Z"))
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock) == 2
 
 
 def test_a_yes_taken_back_and_given_again_is_told_once() -> None:
@@ -335,7 +522,7 @@ def test_the_stage_works_on_the_stores_of_a_station(tmp_path: Path) -> None:
             plan_confirmed(documents, CHANNELS, policy=POLICY, now=clock)
             deliver_due(documents, CHANNELS, sender, policy=POLICY, now=clock)
             clock.advance(3600)
-        states = {stored.body["state"] for stored in documents.query(OUTBOX) if stored.body["id"] != "lease"}
+        states = {entry["state"] for entry in entries(documents)}
 
     assert sorted(channel.id for channel, _ in sender.sent) == ["mods", "night", "orcasite", "subs"]
     assert states == {"sent"}

@@ -41,7 +41,7 @@ class FakeBlobs:
     full: Sequence[str] = ()
     blobs: dict[str, bytes] = field(default_factory=dict)
 
-    def put(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
+    def put(self, name: str, data: bytes, *, overwrite: bool = True, metadata: Mapping[str, str] | None = None) -> bool:
         """See `BlobStore.put`."""
         if name.startswith(tuple(self.full)):
             raise StorageFullError(f"{name}: no room left on the disk")
@@ -73,6 +73,10 @@ class FakeBlobs:
     def uri(self, name: str) -> str:
         """See `BlobStore.uri`."""
         return f"memory:{name}"
+
+    def link(self, name: str, *, valid_s: float) -> str:
+        """See `BlobStore.link`: its URI."""
+        return self.uri(name)
 
 
 class FakeDetector:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import warnings
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,6 +61,44 @@ def test_agrees_with_the_formulas(array: str, params: FrontEnd) -> None:
     theirs = np.load(GOLDEN)[array] / 1000
     assert theirs.shape == ours[..., ::KEEP_EVERY].shape
     assert np.abs(theirs - ours[..., ::KEEP_EVERY]).max() <= AGREEMENT_DB
+
+
+@pytest.mark.parametrize("changes", [{}, {"mel_scale": "slaney", "n_mels": 80}])
+def test_agrees_with_librosa(changes: dict[str, object]) -> None:
+    """STFT and filters give what librosa's own functions give: its names and conventions are those of the field."""
+    params = ORCAHELLO_2S.model_copy(update=changes)
+    sound = np.random.default_rng(2).standard_normal(40_000).astype(np.float32)
+    edge = params.n_fft // 2
+    stft = librosa.stft(
+        np.pad(sound, edge, mode="reflect"), n_fft=params.n_fft, hop_length=params.hop_length, center=False
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # OrcaHello's empty filters
+        filters = librosa.filters.mel(
+            sr=params.filterbank_sample_rate_hz,
+            n_fft=params.n_fft,
+            n_mels=params.n_mels,
+            fmin=params.f_min_hz,
+            fmax=params.f_max_hz,
+            htk=params.mel_scale == "htk",
+            norm=None,
+        )
+    theirs = librosa.power_to_db(filters @ np.abs(stft) ** 2, amin=params.amin, top_db=params.top_db)
+
+    assert np.abs(LogMel(params).mel_db(sound)[0] - theirs).max() <= 0.001
+
+
+def test_a_first_window_compiles_nothing() -> None:
+    """Neither features nor picture load the part of librosa that compiles for 17 s on a machine that never ran it."""
+    program = (
+        "import sys, numpy as np\n"
+        "from shared.scoring.frontend import ORCAHELLO_3S, LogMel\n"
+        "import shared.scoring.spectrogram\n"
+        "LogMel(ORCAHELLO_3S).mel_db(np.ones(60_000, dtype=np.float32))\n"
+        "sys.exit('librosa.util.utils' in sys.modules)\n"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_empty_filters_lie_at_the_floor(two_seconds: LogMel) -> None:

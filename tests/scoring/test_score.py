@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -155,10 +155,12 @@ def test_two_workers_with_one_message_agree() -> None:
     theirs = score(sound(), detector=CALLING).result
 
     class Racing(FakeBlobs):
-        def put(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
+        def put(
+            self, name: str, data: bytes, *, overwrite: bool = True, metadata: Mapping[str, str] | None = None
+        ) -> bool:
             if name.startswith("results/"):
                 self.blobs[name] = theirs.model_dump_json().encode()
-            return super().put(name, data, overwrite=overwrite)
+            return super().put(name, data, overwrite=overwrite, metadata=metadata)
 
     scored = score(sound(), blobs=Racing(blobs=blobs.blobs))
 

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import StorageError, StorageFullError
-from shared.storage.local.database import SCHEMA_VERSION, Database, timestamp
+from shared.storage.local.database import _MIGRATIONS, SCHEMA_VERSION, Database, timestamp
+from shared.storage.local.documents import SqliteDocuments
+from shared.storage.ports import Container
 
 INSERT = "INSERT INTO sent_ids (queue, id, sent_utc) VALUES ('q', ?, '')"
 
@@ -74,6 +76,32 @@ def test_a_newer_schema_is_refused_untouched(path: Path) -> None:
     with pytest.raises(StorageError, match=rf"newer Haro \(schema {SCHEMA_VERSION + 3}.*update Haro"):
         Database(path)
     assert path.read_bytes() == before
+
+
+def test_a_database_of_the_first_version_is_taken_over(path: Path) -> None:
+    """What a station stored before writes were numbered is all there, and its changes come in the order of time."""
+    clips = Container("clips", partition_key="site")
+    path.parent.mkdir()
+    old = sqlite3.connect(path)
+    for statement in _MIGRATIONS[0]:
+        old.execute(statement)
+    for doc_id, minute in (("late", 3), ("early", 1), ("middle", 2)):
+        written = timestamp(datetime(2026, 3, 20, 19, minute, tzinfo=UTC))
+        body = f'{{"id": "{doc_id}", "site": "x"}}'
+        row = ("clips", "x", doc_id, body, f"etag-{doc_id}", written)
+        old.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, NULL)", row)
+    old.execute("PRAGMA user_version = 1")
+    old.commit()
+    old.close()
+
+    with Database(path) as database:
+        documents = SqliteDocuments(database, [clips], now=lambda: datetime(2026, 3, 20, 20, tzinfo=UTC))
+        changes = documents.changes(clips)
+        assert [one.body["id"] for one in changes.documents] == ["early", "middle", "late"]
+        documents.replace(clips, {"id": "early", "site": "x"}, etag="etag-early")
+        assert documents.create(clips, {"id": "new", "site": "x"})
+        found = documents.changes(clips, after=changes.mark)
+        assert [one.body["id"] for one in found.documents] == ["early", "new"]
 
 
 def test_a_full_disk_is_said_and_survived(database: Database) -> None:

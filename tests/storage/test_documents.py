@@ -100,6 +100,42 @@ def test_queries_on_indexed_fields_use_the_index(
         assert "TEMP B-TREE" not in plan
 
 
+def test_marks_survive_what_is_deleted_and_the_clock(
+    documents: SqliteDocuments, database: Database, clock: FakeClock
+) -> None:
+    """A mark holds after the newest document is deleted for good, and when the clock was put back."""
+    documents.create(SESSIONS, {"id": "a", "site": "x"})
+    mark = documents.changes(SESSIONS).mark
+    clock.advance(60)
+    documents.sweep()
+    assert database.rows("SELECT * FROM documents") == []
+    clock.advance(-3600)
+    documents.create(SESSIONS, {"id": "b", "site": "x"})
+    changes = documents.changes(SESSIONS, after=mark)
+    assert [one.body["id"] for one in changes.documents] == ["b"]
+    assert not changes.more
+
+
+def test_changes_go_by_their_index(
+    database: Database, documents: SqliteDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To find that there is nothing new costs no walk over all documents, and a page is not sorted."""
+    asked: list[tuple[str, Sequence[object]]] = []
+    rows = database.rows
+    mark = documents.changes(CLIPS).mark
+
+    def listen(sql: str, parameters: Sequence[object] = ()) -> list[Any]:
+        asked.append((sql, parameters))
+        return list(rows(sql, parameters))
+
+    monkeypatch.setattr(database, "rows", listen)
+    documents.changes(CLIPS, after=mark)
+    sql, parameters = asked[-1]
+    plan = " | ".join(row["detail"] for row in rows(f"EXPLAIN QUERY PLAN {sql}", parameters))
+    assert "SEARCH documents USING INDEX documents_written (container=? AND write_number>?)" in plan
+    assert "TEMP B-TREE" not in plan
+
+
 @pytest.mark.parametrize("name", ["Clips", "a-b", "", "x; DROP TABLE documents", "é"])
 def test_container_names_are_checked(database: Database, clock: FakeClock, name: str) -> None:
     """A container whose name could be taken for SQL is refused at the start."""

@@ -6,14 +6,14 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from shared.errors import BlobNotFound, StorageError, StorageFullError
-from shared.storage.ports import BlobInfo, check_blob_name
+from shared.storage.ports import BlobInfo, check_blob_name, is_blob_name
 
 RESERVED = ("clips/",)  # what may go again stops at the reserve; detections and results are what it is kept for
 _TEMPORARY = ".tmp"  # no blob name starts with a dot
@@ -54,8 +54,15 @@ class FolderBlobs:
         with _explained(f"blob folder {root}"):
             self._temporary.mkdir(parents=True, exist_ok=True)
 
-    def put(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
-        """See `BlobStore.put`."""
+    def put(
+        self,
+        name: str,
+        data: bytes,
+        *,
+        overwrite: bool = True,
+        metadata: Mapping[str, str] | None = None,  # noqa: ARG002 - a file has no room for it
+    ) -> bool:
+        """See `BlobStore.put`. Metadata is dropped."""
         path = self._path(name)
         with _explained(f"blob {name}"):
             if not overwrite and path.is_file():
@@ -105,6 +112,10 @@ class FolderBlobs:
     def uri(self, name: str) -> str:
         """See `BlobStore.uri`: a file:// URI."""
         return self._path(name).as_uri()
+
+    def link(self, name: str, *, valid_s: float) -> str:  # noqa: ARG002 - a file has no end
+        """See `BlobStore.link`: its URI."""
+        return self.uri(name)
 
     def remove_temporary_files(self) -> int:
         """Remove what killed writers left behind, and return how many files there were.
@@ -171,17 +182,8 @@ def _walk(folder: Path, base: str, prefix: str) -> Iterator[tuple[str, os.DirEnt
         if key.endswith("/"):
             if name.startswith(prefix) or prefix.startswith(name):
                 yield from _walk(folder / key, name, prefix)
-        elif name.startswith(prefix) and entry.is_file(follow_symlinks=False) and _is_blob_name(name):
+        elif name.startswith(prefix) and entry.is_file(follow_symlinks=False) and is_blob_name(name):
             yield name, entry
-
-
-def _is_blob_name(name: str) -> bool:
-    """Whether a file found is one of ours, and not something a person or a file manager put there."""
-    try:
-        check_blob_name(name)
-    except StorageError:
-        return False
-    return True
 
 
 def _linked(temporary: Path, path: Path) -> bool:

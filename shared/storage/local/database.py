@@ -38,6 +38,16 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (container, partition, id))""",
         "CREATE INDEX documents_expiring ON documents (expires_utc) WHERE expires_utc IS NOT NULL",
     ),
+    (
+        # Writes of documents are numbered, whatever the clock does; what is there is numbered by the time of its write.
+        "CREATE TABLE document_writes (last INTEGER NOT NULL)",
+        "INSERT INTO document_writes SELECT COUNT(*) FROM documents",
+        "ALTER TABLE documents ADD COLUMN write_number INTEGER NOT NULL DEFAULT 0",
+        """UPDATE documents SET write_number = numbered.number
+        FROM (SELECT rowid AS row, ROW_NUMBER() OVER (ORDER BY written_utc, rowid) AS number FROM documents) AS numbered
+        WHERE documents.rowid = numbered.row""",
+        "CREATE INDEX documents_written ON documents (container, write_number)",
+    ),
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 

@@ -8,14 +8,26 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
-from shared.errors import ConflictError, StorageError
+from shared.errors import ConflictError, StorageError, UnknownMark
 from shared.storage.local.database import Database, timestamp
-from shared.storage.ports import Container, Json, Scalar, Stored, document_keys
+from shared.storage.ports import (
+    Changes,
+    Container,
+    Json,
+    Scalar,
+    Stored,
+    check_field,
+    check_limit,
+    document_keys,
+    document_text,
+)
 
-_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTAINER = re.compile(r"[a-z][a-z0-9_]*")
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _ONE = "container = ? AND partition = ? AND id = ?"
 _ALIVE = "(expires_utc IS NULL OR expires_utc > ?)"
+_NEXT_WRITE = "UPDATE document_writes SET last = last + 1"  # in the same transaction as the write it numbers
+_THIS_WRITE = "(SELECT last FROM document_writes)"
 
 Condition = tuple[str, list[object]]
 
@@ -23,11 +35,20 @@ Condition = tuple[str, list[object]]
 class SqliteDocuments:
     """A `DocumentStore` over the given containers; names of containers are lower-case letters, digits and `_`.
 
-    Every field in `Container.indexed` has two indexes, for queries within one partition and for those over all.
+    Every field in `Container.indexed` has two indexes, for queries within one partition and for those over all. Writes
+    are numbered, and a mark of `changes` is the number of the last one seen; `page_items` is how many come at once.
     """
 
-    def __init__(self, database: Database, containers: Iterable[Container], *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        containers: Iterable[Container],
+        *,
+        now: Callable[[], datetime],
+        page_items: int = 500,
+    ) -> None:
         self._database = database
+        self._page_items = page_items
         self._containers = {container.name: container for container in containers}
         self._now = now
         with database.transaction() as connection:
@@ -39,14 +60,21 @@ class SqliteDocuments:
         """See `DocumentStore.create`."""
         now = self._now()
         with self._database.transaction() as connection:
+            connection.execute(_NEXT_WRITE)
             # What expired but was not swept yet is as good as deleted, so it is written over.
             written = connection.execute(
-                """INSERT INTO documents (container, partition, id, body, etag, written_utc, expires_utc)
-                VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (container, partition, id) DO UPDATE
+                f"""INSERT INTO documents (container, partition, id, body, etag, written_utc, expires_utc, write_number)
+                VALUES (?, ?, ?, ?, ?, ?, ?, {_THIS_WRITE}) ON CONFLICT (container, partition, id) DO UPDATE
                 SET body = excluded.body, etag = excluded.etag, written_utc = excluded.written_utc,
-                    expires_utc = excluded.expires_utc
-                WHERE documents.expires_utc <= excluded.written_utc""",
-                (*self._key(container, body), _dump(body), uuid.uuid4().hex, timestamp(now), _expiry(container, now)),
+                    expires_utc = excluded.expires_utc, write_number = excluded.write_number
+                WHERE documents.expires_utc <= excluded.written_utc""",  # noqa: S608 - constants of this module
+                (
+                    *self._key(container, body),
+                    document_text(body),
+                    uuid.uuid4().hex,
+                    timestamp(now),
+                    _expiry(container, now),
+                ),
             ).rowcount
         return written > 0
 
@@ -63,10 +91,12 @@ class SqliteDocuments:
         now, new_etag = self._now(), uuid.uuid4().hex
         key = self._key(container, body)
         with self._database.transaction() as connection:
+            connection.execute(_NEXT_WRITE)
             written = connection.execute(
-                f"""UPDATE documents SET body = ?, etag = ?, written_utc = ?, expires_utc = ?
+                f"""UPDATE documents SET body = ?, etag = ?, written_utc = ?, expires_utc = ?,
+                    write_number = {_THIS_WRITE}
                 WHERE {_ONE} AND etag = ? AND {_ALIVE}""",  # noqa: S608 - as above
-                (_dump(body), new_etag, timestamp(now), _expiry(container, now), *key, etag, timestamp(now)),
+                (document_text(body), new_etag, timestamp(now), _expiry(container, now), *key, etag, timestamp(now)),
             ).rowcount
         if not written:
             raise ConflictError(f"{'/'.join(key)} was written or deleted since it was read: read it again, then decide")
@@ -94,8 +124,7 @@ class SqliteDocuments:
         limit: int | None = None,
     ) -> list[Stored]:
         """See `DocumentStore.query`."""
-        if limit is not None and limit < 0:
-            raise StorageError(f"a query's limit must not be negative, but is {limit}")
+        check_limit(limit)
         conditions: list[Condition] = [
             (f"container = '{self._known(container)}'", []),  # a literal: partial indexes need to see it
             (_ALIVE, [timestamp(self._now())]),
@@ -117,11 +146,32 @@ class SqliteDocuments:
         rows = self._database.rows(sql, [*parameters, -1 if limit is None else limit])
         return [Stored(json.loads(row["body"]), row["etag"]) for row in rows]
 
+    def changes(self, container: Container, *, after: str = "") -> Changes:
+        """See `DocumentStore.changes`."""
+        since = self._number(self._known(container), after) if after else 0
+        rows = self._database.rows(
+            f"""SELECT body, etag, write_number FROM documents INDEXED BY documents_written
+            WHERE container = ? AND write_number > ? AND {_ALIVE} ORDER BY write_number LIMIT ?""",  # noqa: S608 - as above
+            (self._known(container), since, timestamp(self._now()), self._page_items + 1),
+        )
+        page = rows[: self._page_items]
+        last = page[-1]["write_number"] if page else since
+        documents = tuple(Stored(json.loads(row["body"]), row["etag"]) for row in page)
+        return Changes(documents, f"{container.name}:{last}", more=len(rows) > len(page))
+
     def sweep(self) -> int:
         """Delete for good what expired, and return how many there were; reads never show it, swept or not."""
         with self._database.transaction() as connection:
             expired = (timestamp(self._now()),)
             return connection.execute("DELETE FROM documents WHERE expires_utc <= ?", expired).rowcount
+
+    def _number(self, container: str, mark: str) -> int:
+        """The write that a mark stands for."""
+        name, _, number = mark.rpartition(":")
+        (row,) = self._database.rows("SELECT last FROM document_writes")
+        if name != container or not _NUMBER.fullmatch(number) or int(number) > row["last"]:
+            raise UnknownMark(f"{mark[:200]!r} is no mark of the changes of {container}: read them from the start")
+        return int(number)
 
     def _known(self, container: Container) -> str:
         if container.name not in self._containers:
@@ -150,9 +200,7 @@ def _index_statements(container: Container) -> list[str]:
 
 def _value(field: str) -> str:
     """The SQL expression for a top-level field; NULL where it is null or absent."""
-    if not _FIELD.fullmatch(field):
-        raise StorageError(f"{field!r} is not a field's name: use letters, digits and _")
-    return f"json_extract(body, '$.{field}')"
+    return f"json_extract(body, '$.{check_field(field)}')"
 
 
 def _equals(field: str, value: Scalar) -> Condition:
@@ -171,10 +219,3 @@ def _equals(field: str, value: Scalar) -> Condition:
 
 def _expiry(container: Container, now: datetime) -> str | None:
     return None if container.ttl_s is None else timestamp(now + timedelta(seconds=container.ttl_s))
-
-
-def _dump(body: Json) -> str:
-    try:
-        return json.dumps(body, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise StorageError(f"document {body.get('id')!r} is not JSON: {error}") from error

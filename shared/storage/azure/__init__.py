@@ -1,0 +1,1 @@
+"""Azure behind the ports: Service Bus, Blob Storage, Cosmos DB."""

@@ -1,0 +1,1 @@
+"""What went wrong is found and set right: batches that vanished, and dead letters."""

@@ -1,0 +1,1 @@
+"""The deployment, checked without a compiler and without Azure."""

@@ -1,0 +1,1 @@
+"""The Azure adapters, beyond what the contract suites ask."""
