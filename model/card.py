@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from model.comparison_tables import comparison_tables
 from model.dataset import Clip, read_labels
+from model.metrics import shown
 
 BEGIN, END = "<!-- {name}: written by model.card -->", "<!-- end of {name} -->"
 
@@ -18,7 +20,6 @@ def figures_tables(figures: Mapping[str, Any]) -> str:
     """The evaluation as Markdown tables."""
     return "\n\n".join(
         [
-            _left_out_table(figures["left_out_sources"], figures["threshold"]),
             _test_table(figures["test_split"], figures["threshold"]),
             _synthetic_table(figures["synthetic"], figures["threshold"]),
         ]
@@ -53,41 +54,25 @@ def rewritten(card: str, parts: Mapping[str, str]) -> str:
     return card
 
 
-def _interval(value: Mapping[str, float]) -> str:
-    mark = "" if value["by_recording"] else "†"
-    return f"{value['value']:.2f} ({value['low']:.2f}-{value['high']:.2f}){mark}"
-
-
 def _row(name: str, part: Mapping[str, Any]) -> str:
-    found = " | ".join(_interval(part[key]) for key in ("auroc", "auprc", "recall_at_fpr_01", "recall_at_fpr_05"))
+    found = " | ".join(shown(part[key]) for key in ("auroc", "auprc", "recall_at_fpr_01", "recall_at_fpr_05"))
     return f"| {name} | {part['calls']} / {part['others']} | {part['call_groups']} / {part['other_groups']} | {found} |"
-
-
-def _left_out_table(sources: Mapping[str, Any], threshold: float) -> str:
-    lines = [
-        "| left out | calls / others | recordings | AUROC | AUPRC | recall at 1 % FPR | recall at 5 % FPR |",
-        "|---|---|---|---|---|---|---|",
-        *(_row(name, part) for name, part in sources.items()),
-        "",
-        f"| left out | calls detected at {threshold:g} | others detected at {threshold:g} |",
-        "|---|---|---|",
-    ]
-    for name, part in sources.items():
-        lines.append(f"| {name} | {_interval(part['calls_detected'])} | {_interval(part['others_detected'])} |")
-    return "\n".join(lines)
 
 
 def _test_table(test: Mapping[str, Any], threshold: float) -> str:
     lines = [
         "| test split | calls / others | recordings | AUROC | AUPRC | recall at 1 % FPR | recall at 5 % FPR |",
         "|---|---|---|---|---|---|---|",
-        _row("all", test),
+        _row("this model", test),
+        *(_row(name, part) for name, part in test["baselines"].items()),
         "",
         f"| test split, by source | clips | recordings | detected at {threshold:g} |",
         "|---|---|---|---|",
     ]
+    better = ", ".join(f"{shown(part['model_auprc_less_its'])} over {name}" for name, part in test["baselines"].items())
+    lines.insert(5, f"\nPaired, this model's AUPRC is higher by {better}.")
     for name, part in test["detected"].items():
-        lines.append(f"| {name} | {part['clips']} | {part['groups']} | {_interval(part)} |")
+        lines.append(f"| {name} | {part['clips']} | {part['groups']} | {shown(part)} |")
     return "\n".join(lines)
 
 
@@ -101,10 +86,12 @@ def _synthetic_table(made: Mapping[str, Any], threshold: float) -> str:
 def main(
     data: Annotated[Path, typer.Option(help="Folder with labels.csv.")],
     figures: Annotated[Path, typer.Option(help="What model.evaluate wrote.")] = Path("model/evaluation.json"),
+    comparison: Annotated[Path, typer.Option(help="What model.compare wrote.")] = Path("model/comparison.json"),
     card: Annotated[Path, typer.Option(help="The card to bring up to date.")] = Path("model/MODEL_CARD.md"),
 ) -> None:
     """Write the figures and the sources into the card."""
     parts = {
+        "comparison": comparison_tables(json.loads(comparison.read_text(encoding="utf-8"))),
         "figures": figures_tables(json.loads(figures.read_text(encoding="utf-8"))),
         "sources": sources_table(read_labels(data)),
     }

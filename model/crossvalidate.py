@@ -1,95 +1,88 @@
-"""Leave whole sources out: `python -m model.crossvalidate --data FOLDER --out build/model`.
+"""Leave whole sources out: `python -m model.crossvalidate --data FOLDER --out build/model --network separable`.
 
 Calls and other sounds come from different recorders, so a random split would mean nothing. Each fold trains without
-one source of calls and without the sources of other sounds it is judged against. The scores of all folds, each of a
-model that has never heard the recorder, also calibrate the model that is shipped.
+one source of calls and without the sources of other sounds it is then judged against. The scores of all folds, each of
+a model that has never heard the recorder, compare the networks (`model.compare`) and calibrate the one that is shipped.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from scipy.optimize import minimize
 
-from model.dataset import Sounds, in_split, read_labels
-from model.export import METADATA
-from model.folds import FOLDS
-from model.network import CallNet
-from model.scoring import Features, Unit, detected_share, features_of, metrics_of, units_of
+from model.calibration import calibration, top_mean
+from model.dataset import Clip, Sounds, in_split, read_labels
+from model.folds import Fold, folds_of
+from model.network import SHIPPED, CallNet, Kind
+from model.scoring import Features, Unit, features_of, metrics_of, snr_units_of, units_of
 from model.train import fit, ready_pool
-from shared.scoring.model_file import MeanTopK
 
 console = Console(stderr=True)
 
-OTHERS_WEIGH = 2.0
-"""How much more other sounds count than calls when scores are calibrated.
 
-A sea without whales is the rule, and whales that call once mostly call again: a false alarm costs more than a miss.
-"""
+@dataclass(frozen=True)
+class FoldScores:
+    """What one fold's model made of its units: per window log-odds, unit after unit, and the seconds it trained."""
 
+    logits: NDArray[np.float64]
+    sizes: NDArray[np.int64]
+    seconds: float
 
-def clip_logits(network: CallNet, features: Sequence[Features]) -> NDArray[np.float64]:
-    """(units,): the mean of each unit's two highest window log-odds."""
-    out = []
-    for windows in features:
-        with torch.no_grad():
-            logits = network.logit(torch.from_numpy(windows)).numpy()
-        out.append(float(np.sort(logits)[::-1][:2].mean()))
-    return np.array(out)
+    @property
+    def unit_logits(self) -> NDArray[np.float64]:
+        """(units,): the mean of each unit's two highest window log-odds."""
+        return top_mean(self.logits, self.sizes)
 
+    def save(self, path: Path) -> None:
+        """Keep them; never half a file."""
+        draft = path.with_suffix(".part.npz")
+        np.savez(draft, logits=self.logits, sizes=self.sizes, seconds=self.seconds)
+        draft.replace(path)
 
-def calibration(
-    logits: NDArray[np.float64], is_call: NDArray[np.bool_], folds: NDArray[np.str_]
-) -> tuple[float, float]:
-    """Scale and offset of the log-odds (Platt 1999), every fold weighing the same, and others more than calls."""
-    weight = np.zeros(logits.size)
-    for fold in np.unique(folds):
-        for side in (True, False):
-            chosen = (folds == fold) & (is_call == side)
-            weight[chosen] = (1 if side else OTHERS_WEIGH) / chosen.sum()
-    sign = np.where(is_call, 1.0, -1.0)
-
-    def loss(line: NDArray[np.float64]) -> float:
-        return float(np.sum(weight * np.logaddexp(0, -sign * (line[0] * logits + line[1]))))
-
-    scale, offset = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead").x
-    return float(scale), float(offset)
+    @classmethod
+    def load(cls, path: Path) -> FoldScores:
+        """What `save` kept."""
+        with np.load(path) as kept:
+            return cls(kept["logits"], kept["sizes"], float(kept["seconds"]))
 
 
-def summary(judged: Mapping[str, tuple[NDArray[np.float64], list[Unit]]]) -> dict[str, Any]:
-    """The figures of each fold, of all of them calibrated and pooled, and the calibration."""
-    logits = np.concatenate([some for some, _ in judged.values()])
-    units = [unit for _, some in judged.values() for unit in some]
-    folds = np.concatenate([np.full(len(some), name) for name, (_, some) in judged.items()])
-    scale, offset = calibration(logits, np.array([unit.clip.is_call for unit in units]), folds)
-    threshold = METADATA.decision.threshold if isinstance(METADATA.decision, MeanTopK) else 0.5
-    figures = {}
-    for name, (some, of) in {**judged, "all": (logits, units)}.items():
-        scores = 1 / (1 + np.exp(-(scale * some + offset)))
-        figures[name] = metrics_of(scores, of)
-        for side, key in ((True, "calls_detected"), (False, "others_detected")):
-            chosen = [index for index, unit in enumerate(of) if unit.clip.is_call == side]
-            figures[name][key] = detected_share(scores[chosen], [of[index] for index in chosen], threshold)
-    return {"folds": figures, "calibration": {"scale": scale, "offset": offset}}
+def fold_path(out: Path, kind: Kind, number: int) -> Path:
+    """Where the scores of a fold, numbered from 1, are kept."""
+    return out / kind / f"fold-{number}.npz"
+
+
+def fold_units(clips: Sequence[Clip], fold: Fold, sounds: Sounds) -> list[Unit]:
+    """What judges a fold: its clips as recorded, then its calls set into its noise at known ratios."""
+    judging = [clip for clip in clips if fold.judges(clip)]
+    return units_of(judging, sounds) + snr_units_of(judging, sounds)
+
+
+def window_logits(network: CallNet, features: Sequence[Features]) -> NDArray[np.float64]:
+    """(windows,): the log-odds of each window of each unit."""
+    with torch.no_grad():
+        return np.concatenate([network.logit(torch.from_numpy(windows)).numpy() for windows in features]).astype(float)
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder with labels.csv and its recordings.")],
     out: Annotated[Path, typer.Option(help="Where examples and results go.")],
-    examples: Annotated[int, typer.Option(help="How many windows to make before leaving any out.")] = 24_000,
-    epochs: Annotated[int, typer.Option(help="How often to go through them: half as often as the final model.")] = 3,
+    network: Annotated[Kind, typer.Option(help="Which network to train.")] = SHIPPED,
+    examples: Annotated[int, typer.Option(help="How many windows to make before leaving any out.")] = 14_000,
+    epochs: Annotated[int, typer.Option(help="How often to go through them.")] = 4,
     seed: Annotated[int, typer.Option(help="The same seed gives the same models.")] = 1,
     processes: Annotated[int, typer.Option(help="Processes that make examples; threads that train.")] = 2,
 ) -> None:
-    """Train and judge every fold that OUT does not hold yet; write OUT/crossvalidation.json.
+    """Train and judge every fold that OUT does not hold yet, and write OUT/NETWORK/calibration.json.
 
     Clips of the test split take no part.
     """
@@ -97,19 +90,29 @@ def main(
     clips = in_split(read_labels(data), "train", "validation")
     pool = ready_pool(clips, out, examples, seed, processes)
     sounds = Sounds()
-    judged: dict[str, tuple[NDArray[np.float64], list[Unit]]] = {}
-    for name, fold in FOLDS.items():
-        units = units_of([clip for clip in clips if fold.judges(clip)], sounds)
-        kept = out / f"fold-{list(FOLDS).index(name) + 1}.npz"
-        if not kept.exists():
-            network = fit(pool.without(clip.group for clip in clips if fold.leaves_out(clip)), epochs=epochs, seed=seed)
-            np.savez(kept, logits=clip_logits(network, features_of(units)))
-        with np.load(kept) as found:
-            judged[name] = (found["logits"], units)
-        console.print(name, metrics_of(*judged[name]))
-    report = summary(judged)
-    (out / "crossvalidation.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    console.print(report["calibration"], report["folds"]["all"])
+    (out / network).mkdir(parents=True, exist_ok=True)
+    logits, is_call, of = [], [], []
+    for number, (name, fold) in enumerate(folds_of(clips).items(), start=1):
+        units = fold_units(clips, fold, sounds)
+        path = fold_path(out, network, number)
+        if not path.exists():
+            start_s = time.monotonic()
+            rest = pool.without(clip.group for clip in clips if fold.leaves_out(clip))
+            trained = fit(rest, epochs=epochs, seed=seed, kind=network)
+            seconds = time.monotonic() - start_s
+            features = features_of(units)
+            sizes = np.array([len(windows) for windows in features])
+            FoldScores(window_logits(trained, features), sizes, seconds).save(path)
+        plain = [unit for unit in units if unit.snr_db is None]
+        found = FoldScores.load(path).unit_logits[: len(plain)]
+        console.print(network, name, metrics_of(found, plain))
+        logits.append(found)
+        is_call += [unit.clip.is_call for unit in plain]
+        of += [name] * len(plain)
+    scale, offset = calibration(np.concatenate(logits), np.array(is_call), np.array(of))
+    fitted = {"scale": scale, "offset": offset, "network": network, "epochs": epochs, "examples": examples}
+    (out / network / "calibration.json").write_text(json.dumps(fitted, indent=1) + "\n", encoding="utf-8")
+    console.print(network, fitted)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Judge a model file: `python -m model.evaluate --data ... --out build/model --file model/haro-orca.onnx`.
+"""Judge a model file: `python -m model.evaluate --data FOLDER --file model/haro-orca.onnx`.
 
 Three tests, none of which took part in training or calibration: the test split, minutes of synthetic sea from seeds of
-their own, and (with `--segments`) live segments in which no orca is confirmed. The result joins those of the left-out
-sources in one JSON file.
+their own, and (with `--segments`) live segments in which no orca is confirmed. What its network does on sources left
+out is the matter of `model.compare`.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,11 +16,14 @@ import numpy as np
 import typer
 from rich.progress import track
 
+from model.baselines import BASELINES
+from model.calibration import top_mean
 from model.dataset import Clip, Sounds, in_split, read_labels
 from model.examples import FRONT_END
+from model.metrics import Rows, Values, average_precision, interval_of
 from model.minutes import QUIET_KINDS, call_minute, quiet_minute
 from model.plots import draw
-from model.scoring import confidences, detected_share, features_of, metrics_of, units_of
+from model.scoring import Features, Unit, confidences, detected_share, features_of, metrics_of, units_of
 from shared.scoring.decision import decide
 from shared.scoring.detector import Detector
 from shared.scoring.frontend import LogMel
@@ -34,8 +38,9 @@ SYNTHETIC_SEED = 90_000
 def test_split(detector: Detector, clips: tuple[Clip, ...], sounds: Sounds, threshold: float) -> dict[str, Any]:
     """What the model makes of the test split: ranking, and shares above its threshold by source."""
     units = units_of(in_split(clips, "test"), sounds)
-    scores = confidences(features_of(units), lambda windows: detector.score(windows).scores)
-    report = metrics_of(scores, units)
+    features = features_of(units)
+    scores = confidences(features, lambda windows: detector.score(windows).scores)
+    report = metrics_of(scores, units) | {"baselines": baselines(scores, units, features)}
     report["detected"] = {}
     for source, label in sorted({(unit.clip.source, unit.clip.label) for unit in units}):
         chosen = [index for index, unit in enumerate(units) if (unit.clip.source, unit.clip.label) == (source, label)]
@@ -44,6 +49,22 @@ def test_split(detector: Detector, clips: tuple[Clip, ...], sounds: Sounds, thre
     for score, unit in zip(scores, units, strict=True):
         report["scores"]["call" if unit.clip.is_call else "other"].append(round(float(score), 3))
     return report
+
+
+def baselines(scores: Values, units: Sequence[Unit], features: Sequence[Features]) -> dict[str, Any]:
+    """What the baselines make of the same units, and by how much the model's AUPRC is higher, paired."""
+    is_call = np.array([unit.clip.is_call for unit in units])
+    groups = [unit.group for unit in units]
+    sizes, heard = np.array([len(windows) for windows in features]), np.concatenate(features)
+    found = {}
+    for name, measure in BASELINES.items():
+        raw = top_mean(measure(heard), sizes)
+
+        def better(rows: Rows, raw: Values = raw) -> float:
+            return average_precision(scores[rows], is_call[rows]) - average_precision(raw[rows], is_call[rows])
+
+        found[name] = metrics_of(raw, units) | {"model_auprc_less_its": interval_of(better, is_call, groups).to_json()}
+    return found
 
 
 def synthetic(detector: Detector, minutes: int, threshold: float) -> dict[str, Any]:
@@ -72,7 +93,6 @@ def live_segments(detector: Detector, folder: Path) -> dict[str, float]:
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder with labels.csv and its recordings.")],
-    out: Annotated[Path, typer.Option(help="Where model.crossvalidate left its results.")],
     file: Annotated[Path, typer.Option(help="The model file to judge.")],
     segments: Annotated[Path | None, typer.Option(help="A folder of live segments (*.ts) without calls.")] = None,
     report: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("model/evaluation.json"),
@@ -84,13 +104,10 @@ def main(
     policy = detector.metadata.decision
     threshold = policy.threshold if isinstance(policy, MeanTopK) else policy.local_threshold
     clips = read_labels(data)
-    left_out = json.loads((out / "crossvalidation.json").read_text(encoding="utf-8"))
     figures: dict[str, Any] = {
         "model_version": detector.metadata.model_version,
         "threshold": threshold,
         "front_end": FRONT_END.model_dump(),
-        "left_out_sources": left_out["folds"],
-        "calibration": left_out["calibration"],
         "test_split": test_split(detector, clips, Sounds(), threshold),
         "synthetic": synthetic(detector, minutes, threshold),
     }

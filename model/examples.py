@@ -36,6 +36,8 @@ WINDOW = round(FRONT_END.window_s * SAMPLE_RATE_HZ)
 SYNTHETIC = "synthetic"
 OTHER_SHARES = (0.36, 0.05, 0.20, 0.09, 0.30)
 """Of windows without a call: other animals, voices, confusers, patches of noise, surroundings alone."""
+DISTURBED = 0.125
+"""Share of backgrounds, beneath calls and other sounds alike, with a synthetic vessel or chain over them."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Workshop:
         """A stretch of a clip, as it was recorded or set into other noise at -3 to 25 dB."""
         if self._rng.random() < 0.45:
             return self._as_recorded(clip, span)
-        cut = _faded(self._varied(self._part(clip, span, margin_s)))
+        cut = faded(self._varied(self._part(clip, span, margin_s)))
         return self._among(Piece(cut, (clip.group,)), self._rng.uniform(-3, 25))
 
     def _animal(self) -> Piece:
@@ -130,7 +132,7 @@ class Workshop:
         cut = self._varied(self._part(clip, span, margin_s=0))
         if self._rng.random() < 0.5 and cut.size > SAMPLE_RATE_HZ // 2:
             return Piece(cut[:WINDOW], (clip.group,))
-        return self._among(Piece(_faded(cut), (clip.group,)), self._rng.uniform(-3, 25))
+        return self._among(Piece(faded(cut), (clip.group,)), self._rng.uniform(-3, 25))
 
     def _confuser(self) -> Piece:
         name = str(self._rng.choice(sorted(CONFUSERS)))
@@ -146,7 +148,19 @@ class Workshop:
         return background
 
     def background(self) -> Piece:
-        """A full window without a call: ships and ambient as recorded, some recorder's own noise, or synthetic sea."""
+        """A full window without a call; over one in eight a synthetic vessel passes or a mooring chain jingles."""
+        piece, rng = self._quiet_background(), self._rng
+        if rng.random() >= DISTURBED:
+            return piece
+        if rng.random() < 0.5:
+            noise = ship(FRONT_END.window_s, SAMPLE_RATE_HZ, rng, closest_m=float(rng.uniform(60, 600)))
+        else:
+            noise = CONFUSERS["chain_jingle"](FRONT_END.window_s, SAMPLE_RATE_HZ, rng)
+        samples = placed(noise, piece.samples, float(rng.uniform(-5, 15)), 0, sample_rate_hz=SAMPLE_RATE_HZ)
+        return Piece(samples, (*piece.groups, SYNTHETIC))
+
+    def _quiet_background(self) -> Piece:
+        """Ships and ambient sound as recorded, some recorder's own noise, or synthetic sea."""
         rng = self._rng
         draw = rng.random()
         if draw < 0.45 and self._noises:
@@ -178,7 +192,7 @@ class Workshop:
         rng = self._rng
         clip = self._drawn(self._all)
         count = int(rng.uniform(0.3, 1.8) * SAMPLE_RATE_HZ)
-        patch = Piece(_faded(self._noise_like(clip, count)), (clip.group,))
+        patch = Piece(faded(self._noise_like(clip, count)), (clip.group,))
         return self._among(patch, rng.uniform(-10, 15))
 
     def _among(self, sound: Piece, snr_db: float) -> Piece:
@@ -267,7 +281,7 @@ def _by(key: Callable[[Clip], str], clips: Sequence[Clip], *, power: float) -> l
     return [(len(part) ** power / total, part) for part in parts.values()]
 
 
-def _faded(samples: Samples) -> Samples:
+def faded(samples: Samples) -> Samples:
     """Ends of 30 ms, so that no click marks where a sound was cut."""
     edge = min(round(0.03 * SAMPLE_RATE_HZ), samples.size // 2)
     out = samples.copy()

@@ -14,8 +14,9 @@ import torch
 import typer
 from torch import export as torch_export
 
+from model.calibration import THRESHOLD
 from model.examples import FRONT_END
-from model.network import EMBEDDING_DIM, CallNet
+from model.network import EMBEDDING_DIM, SHIPPED, CallNet, Kind
 from shared.errors import ModelError
 from shared.scoring.model_file import METADATA_KEY, MeanTopK, ModelMetadata
 
@@ -24,12 +25,12 @@ TOLERANCE = 1e-5
 
 METADATA = ModelMetadata(
     name="haro-orca",
-    version="1.0.0",
+    version="1.1.0",
     classes=("other", "orca_call"),
     positive_class="orca_call",
     embedding_dim=EMBEDDING_DIM,
     front_end=FRONT_END,
-    decision=MeanTopK(k=2, threshold=0.6),
+    decision=MeanTopK(k=2, threshold=THRESHOLD),
     training_data=(
         "Killer whale calls (Southern Residents, Bigg's, Watkins tapes), other whales, dolphins, seals, ships and "
         "ambient sound from public repositories, and synthetic sounds; every source is named in model/MODEL_CARD.md"
@@ -82,14 +83,21 @@ def export(network: CallNet, path: Path, metadata: ModelMetadata = METADATA) -> 
 def main(
     out: Annotated[Path, typer.Option(help="Where model.train and model.crossvalidate left their results.")],
     file: Annotated[Path, typer.Option(help="The model file to write.")],
+    network: Annotated[Kind, typer.Option(help="Which network to export.")] = SHIPPED,
+    name: Annotated[str, typer.Option(help="What it is called in every score.")] = METADATA.name,
+    version: Annotated[str, typer.Option(help="Its version, likewise.")] = METADATA.version,
+    training_data: Annotated[str, typer.Option(help="What it learned from.")] = METADATA.training_data,
+    licence: Annotated[str, typer.Option(help="The licence of the weights.")] = METADATA.licence,
+    threshold: Annotated[float, typer.Option(help="A clip is detected at this score.")] = THRESHOLD,
 ) -> None:
-    """Calibrate OUT/weights.pt by OUT/crossvalidation.json and write FILE."""
-    network = CallNet(FRONT_END.n_mels)
-    network.load_state_dict(torch.load(out / "weights.pt", weights_only=True))
-    network.eval()
-    fitted = json.loads((out / "crossvalidation.json").read_text(encoding="utf-8"))["calibration"]
-    network.calibrate(fitted["scale"], fitted["offset"])
-    export(network, file)
+    """Calibrate OUT/NETWORK/weights.pt by OUT/NETWORK/calibration.json and write FILE."""
+    trained = CallNet(FRONT_END.n_mels, FRONT_END.input_frames, kind=network)
+    trained.load_state_dict(torch.load(out / network / "weights.pt", weights_only=True))
+    trained.eval()
+    fitted = json.loads((out / network / "calibration.json").read_text(encoding="utf-8"))
+    trained.calibrate(fitted["scale"], fitted["offset"])
+    said = {"name": name, "version": version, "training_data": training_data, "licence": licence}
+    export(trained, file, METADATA.model_copy(update=said | {"decision": MeanTopK(k=2, threshold=threshold)}))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+Rows = NDArray[np.intp]
 Metric = Callable[[Values, NDArray[np.bool_]], float]
 
 RESAMPLES = 1000
@@ -33,6 +34,12 @@ class Interval:
         return rounded | {"by_recording": self.by_recording}
 
 
+def shown(value: Mapping[str, Any]) -> str:
+    """An interval's JSON as a table shows it; a dagger says that clips were resampled, not recordings."""
+    mark = "" if value["by_recording"] else "†"
+    return f"{value['value']:.2f} ({value['low']:.2f} to {value['high']:.2f}){mark}"
+
+
 def auroc(scores: Values, is_call: NDArray[np.bool_]) -> float:
     """The chance that a call scores above another sound; ties count half (Mann and Whitney 1947)."""
     calls, others = scores[is_call], np.sort(scores[~is_call])
@@ -42,11 +49,21 @@ def auroc(scores: Values, is_call: NDArray[np.bool_]) -> float:
 
 def average_precision(scores: Values, is_call: NDArray[np.bool_]) -> float:
     """The area under the precision-recall curve as a sum of steps; equal scores make one step."""
-    order = np.argsort(-scores, kind="stable")
-    hits, ranked = np.cumsum(is_call[order]), scores[order]
-    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    precision, recall = hits[last] / (last + 1), hits[last] / hits[-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    hits, passed = _ranked(scores, is_call)
+    recall = hits / hits[-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * hits / passed))
+
+
+def precision_recall(scores: Values, is_call: NDArray[np.bool_]) -> tuple[Values, Values]:
+    """Precision and recall, one point for each different score, from the highest down."""
+    hits, passed = _ranked(scores, is_call)
+    return hits / passed, hits / hits[-1]
+
+
+def misses_and_alarms(scores: Values, is_call: NDArray[np.bool_]) -> tuple[Values, Values]:
+    """Shares of calls missed and of other sounds that pass, likewise: the axes of a DET plot (Martin et al. 1997)."""
+    hits, passed = _ranked(scores, is_call)
+    return 1 - hits / hits[-1], (passed - hits) / np.count_nonzero(~is_call)
 
 
 def recall_at(false_positive_rate: float) -> Metric:
@@ -65,10 +82,26 @@ def share_detected(threshold: float) -> Metric:
     return lambda scores, _: float(np.mean(scores >= threshold))
 
 
+def alarm_threshold(scores: Values, minutes: Values, *, per_minutes: float = 10.0) -> float:
+    """The score that at most one sound without a call in every `per_minutes` lies above; `minutes` are their lengths.
+
+    Where the sounds add up to less than `per_minutes`, none may.
+    """
+    allowed = int(minutes.sum() / per_minutes + 1e-9)  # twenty minutes in sixths are twenty
+    return float(np.sort(scores)[::-1][min(allowed, scores.size - 1)])
+
+
 def interval(
     metric: Metric, scores: Values, is_call: NDArray[np.bool_], groups: Sequence[str], *, seed: int = 0
 ) -> Interval:
-    """The metric with its percentile bootstrap interval over whole groups (Efron and Tibshirani 1993).
+    """The metric with its percentile bootstrap interval over whole groups (Efron and Tibshirani 1993)."""
+    return interval_of(lambda rows: metric(scores[rows], is_call[rows]), is_call, groups, seed=seed)
+
+
+def interval_of(
+    figure: Callable[[Rows], float], is_call: NDArray[np.bool_], groups: Sequence[str], *, seed: int = 0
+) -> Interval:
+    """Any figure of the rows given, with its bootstrap interval; a difference of two is paired, row by row.
 
     Calls and other sounds are resampled apart, for without either no metric exists. Where most of a class is one group
     its clips are drawn one by one, and the interval says so.
@@ -81,10 +114,17 @@ def interval(
     drawn = []
     for _ in range(RESAMPLES):
         chosen = [side[pick] for side in blocks for pick in rng.integers(len(side), size=len(side))]
-        rows = np.concatenate(chosen)
-        drawn.append(metric(scores[rows], is_call[rows]))
+        drawn.append(figure(np.concatenate(chosen)))
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(metric(scores, is_call), float(low), float(high), all(whole))
+    return Interval(figure(np.arange(len(names))), float(low), float(high), all(whole))
+
+
+def _ranked(scores: Values, is_call: NDArray[np.bool_]) -> tuple[Values, Values]:
+    """At each different score, from the highest down: how many calls score that much, and how many of all."""
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    return np.cumsum(is_call[order])[last].astype(np.float64), (last + 1).astype(np.float64)
 
 
 def _by_recording(names: NDArray[np.str_]) -> bool:

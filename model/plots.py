@@ -15,39 +15,14 @@ CALL, OTHER = "#c1440e", "#1f4e79"
 
 
 def draw(figures: Mapping[str, Any], path: Path) -> None:
-    """Draw left-out sources, the test split's scores and synthetic minutes side by side into a PNG at `path`."""
+    """Draw the test split's scores and the synthetic minutes side by side into a PNG at `path`."""
     with mpl.rc_context({"font.size": 9}):
         figure = Figure(figsize=(12.8, 4.0), layout="constrained")
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 1, 1))
-        _left_out(left, figures["left_out_sources"])
-        _test_split(middle, figures["test_split"]["scores"], figures["threshold"])
+        left, right = figure.subplots(1, 2)
+        _test_split(left, figures["test_split"]["scores"], figures["threshold"])
         _synthetic(right, figures["synthetic"]["calls_at_snr_db"])
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100, metadata={"Software": None})
-
-
-def _left_out(axes: Axes, sources: Mapping[str, Any]) -> None:
-    names = [name for name in sources if name != "all"]
-    for row, name in enumerate(reversed(names)):
-        for metric, colour, shift in (("auroc", OTHER, 0.12), ("recall_at_fpr_05", CALL, -0.12)):
-            value = sources[name][metric]
-            errors = [[max(value["value"] - value["low"], 0)], [max(value["high"] - value["value"], 0)]]
-            label = {"auroc": "AUROC", "recall_at_fpr_05": "recall at 5 % false positives"}[metric]
-            axes.errorbar(
-                value["value"],
-                row + shift,
-                xerr=errors,
-                fmt="o",
-                color=colour,
-                capsize=3,
-                label=label if row == 0 else None,
-            )
-    axes.set(
-        yticks=range(len(names)), yticklabels=list(reversed(names)), xlim=(0, 1.02), xlabel="95 % intervals over groups"
-    )
-    axes.set_title("Sources left out of training")
-    axes.legend(loc="lower left")
-    axes.grid(axis="x", alpha=0.3)
 
 
 def _test_split(axes: Axes, scores: Mapping[str, list[float]], threshold: float) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.augment import placed
 from model.dataset import SAMPLE_RATE_HZ, Clip, Samples, Sounds
-from model.examples import FRONT_END
+from model.examples import FRONT_END, faded
 from model.metrics import auroc, average_precision, interval, recall_at, share_detected
 from shared.scoring.decision import mean_top_k
 from shared.scoring.frontend import LogMel
@@ -29,6 +30,9 @@ METRICS = MappingProxyType(
     }
 )
 
+NOISE_LABELS = frozenset({"vessel", "ambient"})
+SNRS_DB = (-10.0, -5.0, 0.0, 5.0, 10.0, 20.0)
+SNR_UNIT_S = 4.0
 PIECE_S = 10.0
 """Long recordings without calls are judged in pieces of this length: else one of five minutes would count as one."""
 
@@ -39,6 +43,8 @@ class Unit:
 
     clip: Clip
     samples: Samples
+    snr_db: float | None = None
+    """The ratio at which a call was set into noise; none for a sound as it was recorded."""
 
     @property
     def group(self) -> str:
@@ -55,6 +61,28 @@ def units_of(clips: Iterable[Clip], sounds: Sounds) -> list[Unit]:
         starts = range(0, max(samples.size - size, 0) + 1, size)
         pieces = [samples[start : start + size] for start in starts]
         units += [Unit(clip, piece) for piece in pieces if float(np.max(np.abs(piece), initial=0.0)) > 0]
+    return units
+
+
+def snr_units_of(clips: Sequence[Clip], sounds: Sounds, *, seed: int = 0) -> list[Unit]:
+    """The first marked stretch of each call at `SNRS_DB`, each set into a stretch of these clips' own ships or sea.
+
+    The ratio is of the stretch, with whatever noise its recording has, to the noise it is set into: an upper bound.
+    There are none where no ship or sea is long enough.
+    """
+    length = round(SNR_UNIT_S * SAMPLE_RATE_HZ)
+    noises = [clip for clip in clips if clip.label in NOISE_LABELS and sounds[clip].size >= length]
+    units = []
+    for number, clip in enumerate(clip for clip in clips if clip.is_call and noises):
+        rng = np.random.default_rng([seed, number])
+        start_s, end_s = clip.spans[0]
+        call = faded(sounds.cut(clip, start_s, min(end_s, start_s + 2.5)))
+        noise = sounds[noises[int(rng.integers(len(noises)))]]
+        start = int(rng.integers(noise.size - length + 1))
+        at = int(rng.integers(length - call.size + 1))
+        for snr_db in SNRS_DB:
+            mixed = placed(call, noise[start : start + length], snr_db, at, sample_rate_hz=SAMPLE_RATE_HZ)
+            units.append(Unit(clip, mixed, snr_db))
     return units
 
 

@@ -1,4 +1,4 @@
-"""Train the network: `python -m model.train --data FOLDER --out build/model`."""
+"""Train a network on everything but the test split: `python -m model.train --data FOLDER --out build/model`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from model.dataset import Clip, Sounds, in_split, read_labels
 from model.examples import FRONT_END, Pool, Workshop
-from model.network import CallNet
+from model.network import SHIPPED, CallNet, Kind
 
+EXAMPLES, EPOCHS = 24_000, 5
+"""How much the final model learns from, and how often; a fold, of which many are trained, makes do with less."""
 SHARE = 500
 """Examples made by one worker at a time."""
 
@@ -61,19 +63,24 @@ def load_pool(path: Path) -> Pool:
 def fit(
     pool: Pool,
     *,
-    epochs: int = 6,
+    epochs: int = EPOCHS,
     batch: int = 64,
     learning_rate: float = 3e-3,
     seed: int = 0,
+    kind: Kind = SHIPPED,
     on_epoch: Callable[[int, float], object] = lambda _epoch, _loss: None,
 ) -> CallNet:
-    """A network trained on the pool, in evaluation mode. `on_epoch` hears of each epoch's number and mean loss.
+    """A network trained on the pool, on a GPU where torch finds one, then on the CPU and in evaluation mode.
+
+    `on_epoch` hears of each epoch's number and mean loss.
 
     AdamW on one cycle of the learning rate; labels are smoothed by 0.02, for some calls are inaudible in their noise.
     """
     seed_everything(seed)
     rng = np.random.default_rng(seed)
-    network = CallNet(FRONT_END.n_mels).to(memory_format=torch.channels_last)  # a third faster on a CPU
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = CallNet(FRONT_END.n_mels, FRONT_END.input_frames, kind=kind)
+    network = network.to(device, memory_format=torch.channels_last)  # a third faster on a CPU
     optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=0.02)
     steps = epochs * (len(pool.is_call) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.2)
@@ -86,14 +93,14 @@ def fit(
             chosen = np.sort(order[start : start + batch])
             mel = masked(torch.from_numpy(pool.mel[chosen].astype(np.float32)), rng)
             wanted = torch.from_numpy(pool.is_call[chosen].astype(np.float32)) * 0.96 + 0.02
-            loss = criterion(network.logit(mel), wanted)
+            loss = criterion(network.logit(mel.to(device)), wanted.to(device))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
             losses.append(float(loss.detach()))
         on_epoch(epoch, float(np.mean(losses)))
-    return network.eval()
+    return network.cpu().eval()
 
 
 def masked(mel: Tensor, rng: np.random.Generator) -> Tensor:
@@ -133,12 +140,13 @@ def ready_pool(clips: tuple[Clip, ...], out: Path, count: int, seed: int, proces
 def main(
     data: Annotated[Path, typer.Option(help="Folder with labels.csv and its recordings.")],
     out: Annotated[Path, typer.Option(help="Where examples and weights go.")],
-    examples: Annotated[int, typer.Option(help="How many windows to learn from.")] = 24_000,
-    epochs: Annotated[int, typer.Option(help="How often to go through them.")] = 6,
+    network: Annotated[Kind, typer.Option(help="Which network to train.")] = SHIPPED,
+    examples: Annotated[int, typer.Option(help="How many windows to learn from.")] = EXAMPLES,
+    epochs: Annotated[int, typer.Option(help="How often to go through them.")] = EPOCHS,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 1,
     processes: Annotated[int, typer.Option(help="Processes that make examples; threads that train.")] = 2,
 ) -> None:
-    """Train on the groups of the train and validation splits and write OUT/weights.pt."""
+    """Train on the groups of the train and validation splits and write OUT/NETWORK/weights.pt."""
     torch.set_num_threads(processes)
     clips = in_split(read_labels(data), "train", "validation")
     pool = ready_pool(clips, out, examples, seed, processes)
@@ -149,8 +157,9 @@ def main(
             progress.console.print(f"epoch {epoch + 1}/{epochs}: loss {loss:.4f}")
             progress.advance(task)
 
-        network = fit(pool, epochs=epochs, seed=seed, on_epoch=heard)
-    torch.save(network.state_dict(), out / "weights.pt")
+        trained = fit(pool, epochs=epochs, seed=seed, kind=network, on_epoch=heard)
+    (out / network).mkdir(parents=True, exist_ok=True)
+    torch.save(trained.state_dict(), out / network / "weights.pt")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def test_file_is_small_and_names_itself(detector: Detector) -> None:
     """The file is at most 10 MB, has no data beside it, and its metadata say which model it is."""
     assert FILE.stat().st_size <= 10_000_000
     assert sorted(MODEL.glob("*.onnx*")) == [FILE]
-    assert detector.metadata.model_version == "haro-orca/1.0.0"
+    assert detector.metadata.model_version == "haro-orca/1.1.0"
     assert detector.metadata.classes == ("other", "orca_call")
     assert detector.metadata.positive_class == "orca_call"
     assert "non-commercial" in detector.metadata.licence.lower() or "NC" in detector.metadata.licence
@@ -95,6 +95,17 @@ def test_card_quotes_the_evaluation(evaluation: dict[str, Any]) -> None:
     tables = figures_tables(evaluation)
 
     assert tables in card
+
+
+def test_card_quotes_the_comparison() -> None:
+    """The tables of networks and baselines in the card are those of `comparison.json`, which names what is shipped."""
+    card = (MODEL / "MODEL_CARD.md").read_text(encoding="utf-8")
+    from model.comparison_tables import comparison_tables  # noqa: PLC0415 - belongs to this test alone
+
+    comparison = json.loads((MODEL / "comparison.json").read_text(encoding="utf-8"))
+
+    assert comparison_tables(comparison) in card
+    assert set(comparison["candidates"]) == {"cnn", "separable", "pcen", "energy", "entropy"}
 
 
 def test_card_names_every_source() -> None:

@@ -12,11 +12,11 @@ from scipy.io import wavfile
 torch = pytest.importorskip("torch", reason="torch is installed for training only (requirements-train.txt)")
 pytest.importorskip("onnxscript", reason="exporting needs requirements-train.txt")
 
-from model.crossvalidate import OTHERS_WEIGH, calibration  # noqa: E402 - after the skip
+from model.calibration import OTHERS_WEIGH, calibration  # noqa: E402 - after the skip
 from model.dataset import SAMPLE_RATE_HZ, Clip, Sounds, read_labels  # noqa: E402
 from model.examples import FRONT_END, Pool, Workshop  # noqa: E402
 from model.export import export  # noqa: E402
-from model.network import CallNet  # noqa: E402
+from model.network import KINDS, CallNet, Kind  # noqa: E402
 from model.train import fit, masked  # noqa: E402
 from shared.demo.sea import orca_call, sea_noise  # noqa: E402
 from shared.scoring.detector import Detector  # noqa: E402
@@ -84,30 +84,42 @@ def test_masks_level_rows_to_their_mean() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch warns itself while it exports
-def test_training_learns_and_the_export_agrees(pool: Pool, tmp_path: Path) -> None:
-    """A few epochs on a few examples lower the loss, and the exported file answers as the network does."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_learns(pool: Pool, kind: Kind) -> None:
+    """A few epochs on a few examples lower each network's loss."""
     losses: list[float] = []
-    network = fit(pool, epochs=6, batch=16, on_epoch=lambda _, loss: losses.append(loss))
+    fit(pool, epochs=6, batch=16, kind=kind, on_epoch=lambda _, loss: losses.append(loss))
+
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch warns itself while it exports
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_exported_file_answers_as_the_network(pool: Pool, tmp_path: Path, kind: Kind) -> None:
+    """One file alone; its probabilities and embeddings are the calibrated network's."""
+    torch.manual_seed(1)
+    network = CallNet(FRONT_END.n_mels, FRONT_END.input_frames, kind=kind).eval()
+    network.calibrate(0.7, -0.4)
     path = tmp_path / "model.onnx"
-    export(network, path)
     mel = pool.mel[:5].astype(np.float32)
+
+    export(network, path)
 
     answer = Detector.load(path).score(mel)
     with torch.no_grad():
         probabilities, embedding = network(torch.from_numpy(mel))
-
-    assert losses[-1] < 0.8 * losses[0]
     assert list(tmp_path.iterdir()) == [path]
     assert answer.scores == pytest.approx(probabilities[:, 1].numpy(), abs=1e-5)
     assert answer.embeddings == pytest.approx(embedding.numpy(), abs=1e-4)
 
 
-def test_the_network_does_not_hear_level() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_network_hears_level(kind: Kind) -> None:
     """Thirty decibels more on every cell change nothing."""
-    network = CallNet(FRONT_END.n_mels).eval()
+    network = CallNet(FRONT_END.n_mels, kind=kind).eval()
     mel = torch.from_numpy(np.random.default_rng(5).normal(-50, 10, (2, 80, 101)).astype(np.float32))
 
-    assert torch.allclose(network(mel)[0], network(mel + 30)[0], atol=1e-5)
+    assert torch.allclose(network.logit(mel), network.logit(mel + 30), atol=1e-4)
 
 
 def test_calibration_undoes_a_known_distortion() -> None:

@@ -1,0 +1,1 @@
+"""Tests of OrcaHello's weights as a Haro model."""
