@@ -14,7 +14,7 @@ run: .venv/installed
 	$(HARO) run
 
 test: .venv/installed-dev
-	.venv/bin/python -m pytest --numprocesses=auto --dist=loadfile
+	.venv/bin/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 check: .venv/installed-dev
 	.venv/bin/ruff check
