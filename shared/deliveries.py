@@ -38,7 +38,7 @@ class HostSettles:
 
 
 def handle(
-    delivery: Delivery, work: Callable[[Delivery], None], *, settle: Settlement, max_deliveries: int
+    delivery: Delivery, work: Callable[[Delivery], object], *, settle: Settlement, max_deliveries: int
 ) -> SetAside | None:
     """Take one message through `work` and settle it: whatever happens to it, the next one gets its turn.
 

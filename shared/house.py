@@ -144,11 +144,7 @@ class House:
 
         Raises HaroError where only the host can set it aside.
         """
-
-        def work(delivery: Delivery) -> None:
-            self.score_message(delivery)
-
-        handle(delivery, work, settle=self.storage.hosted, max_deliveries=self.settings.max_deliveries)
+        handle(delivery, self.score_message, settle=self.storage.hosted, max_deliveries=self.settings.max_deliveries)
 
     def score(self, batch: SegmentBatch, *, last_try: bool) -> ScoredClip:
         """The second stage, for one batch."""
