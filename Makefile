@@ -1,11 +1,12 @@
 # make demo    hear Haro work: a hydrophone's day in fast motion, no network needed
 # make run     listen to Orcasound's public hydrophones until Ctrl-C
 # make test    the whole test suite        make check   lint, types, architecture
+# make bench   how fast Haro scores, in how much memory, and what that costs: about four minutes
 # make emulators   Blob Storage, Service Bus and Cosmos DB on this machine, for `func start`, until Ctrl-C
 PYTHON ?= python3
 HARO := .venv/bin/haro
 
-.PHONY: demo run test check format train emulators clean
+.PHONY: demo run test check bench format train emulators clean
 
 demo: .venv/installed
 	$(HARO) demo
@@ -21,6 +22,9 @@ check: .venv/installed-dev
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+bench: .venv/installed-dev
+	.venv/bin/python -m bench
 
 emulators: .venv/installed-dev .venv/installed-azurite
 	.venv/bin/python -m tests.emulators --write

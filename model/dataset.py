@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.scoring.audio import mono, read_blocks
-from shared.scoring.frontend import resample
+from shared.scoring.resampling import resample
 
 Samples = NDArray[np.float32]
 Split = Literal["train", "validation", "test"]

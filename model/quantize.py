@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from model.changes import Changes, changes_between, recordings_in, scores_of, windows_of
+from model.windows import windows_of
 from shared.errors import HaroError, ModelError
+from shared.scoring.changes import Changes, changes_between, recordings_in, scores_of
 from shared.scoring.detector import Detector
 from shared.scoring.frontend import Features, LogMel
 from shared.scoring.recording import FileScore
@@ -235,12 +236,12 @@ def _ms(detectors: dict[str, Detector], window: Features) -> dict[str, float]:
 def _show(figures: dict[str, Any]) -> None:
     changes = figures["changes"]
     table = Table(title=f"{figures['model_version']}: scores moved by {changes['mean_change']:.4f} on average")
-    for heading in ("recording", "windows", "largest", "mean", "confidence", "now", "decision"):
+    for heading in ("recording", "scores", "largest", "mean", "confidence", "now", "decision"):
         table.add_column(heading, overflow="fold", justify="left" if heading == "recording" else "right")
     for one in changes["recordings"]:
         numbers = (one[key] for key in ("largest_change", "mean_change", "confidence", "confidence_now"))
         told = "[red]flipped[/red]" if one["flipped"] else "same"
-        table.add_row(Path(one["file"]).name, str(one["windows"]), *(f"{number:.4f}" for number in numbers), told)
+        table.add_row(Path(one["file"]).name, str(one["scores"]), *(f"{number:.4f}" for number in numbers), told)
     output = Console()
     output.print(table)
     size, ms = figures["bytes"], figures["ms_per_window"]

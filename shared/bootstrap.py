@@ -15,14 +15,18 @@ from pathlib import Path
 
 import stamina.instrumentation
 
+from shared.documents import BUNDLED, ModelRef
 from shared.errors import StationBusy
 from shared.house import House
 from shared.http import Http, HttpLimits
 from shared.hydrophones import Hydrophone, bundled_hydrophones, load_hydrophones
+from shared.registry.registry import Registry
+from shared.registry.served import ServedModel
+from shared.registry.trial import admit
 from shared.scoring.detector import Detector
 from shared.settings import Settings
 from shared.storage.local.station import open_station
-from shared.storage.ports import Storage
+from shared.storage.ports import BlobStore, Storage
 
 
 def utc_now() -> datetime:
@@ -35,10 +39,33 @@ def bundled_model() -> Path:
     return Path(str(resources.files("model").joinpath("haro-orca.onnx")))
 
 
+def bundled_card() -> str:
+    """The card of the model that comes with Haro, Markdown."""
+    return resources.files("model").joinpath("MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def load_bundled(settings: Settings) -> Detector:
+    """The detector of the model that comes with Haro."""
+    return _load(bundled_model(), settings)
+
+
 def load_detector(settings: Settings) -> Detector:
-    """The detector the settings name. Raises ModelError."""
-    return Detector.load(
-        settings.model or bundled_model(), threads=settings.score_threads, batch_size=settings.score_batch_size
+    """The detector of the file the settings name, or else the bundled one. Raises ModelError."""
+    return _load(settings.model or bundled_model(), settings)
+
+
+def _load(path: Path, settings: Settings) -> Detector:
+    return Detector.load(path, threads=settings.score_threads, batch_size=settings.score_batch_size)
+
+
+def served_model(settings: Settings, blobs: BlobStore, *, now: Callable[[], datetime] = utc_now) -> ServedModel:
+    """What scores: the file the settings name; else the model promoted in these blobs; else the bundled one."""
+    pinned = settings.model_version
+    return ServedModel(
+        partial(load_detector, settings),
+        None if settings.model or pinned == BUNDLED else Registry(blobs, now=now),
+        partial(admit, threads=settings.score_threads, batch_size=settings.score_batch_size),
+        pinned=ModelRef.named(pinned) if pinned and pinned != BUNDLED else None,
     )
 
 
@@ -65,7 +92,7 @@ def open_house(
     http = Http(HttpLimits(settings.connect_timeout_s, settings.read_timeout_s, settings.http_attempts))
     try:
         with _open_storage(settings, exclusive=exclusive, now=now) as storage:
-            house = House(settings, listened_to, storage, http, partial(load_detector, settings), now)
+            house = House(settings, listened_to, storage, http, served_model(settings, storage.blobs, now=now), now)
             if exclusive:
                 house.take_over()
             yield house

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from shared.documents import BLOB_CONTAINERS, CLIPS, CONTAINERS, CURSORS, ClipRecord, result_blob_name
 from shared.errors import HaroError, SettingsError, StreamError, StreamNotFound
 from shared.house import House
@@ -62,14 +60,17 @@ class Readiness:
 
 
 def check_model(house: House) -> Finding:
-    """Load the model and let it hear silence."""
+    """Let the model score something; one that is not the model wanted is told too, though it scores."""
     try:
-        front_end = house.detector.metadata.front_end
-        shape = (1, front_end.n_mels, front_end.input_frames)
-        score = float(house.detector.score(np.full(shape, -60.0, dtype=np.float32)).scores[0])
+        detector = house.detector
+        silence = detector.try_out()
     except HaroError as error:
-        return Finding("model", ok=False, found=str(error), to_do="unset HARO_MODEL, or name a model made for Haro")
-    return Finding("model", ok=True, found=f"{house.detector.metadata.model_version}, silence scores {score:.2f}")
+        to_do = "unset HARO_MODEL, or name a model made for Haro; `haro models rollback` where one was promoted"
+        return Finding("model", ok=False, found=str(error), to_do=to_do)
+    if house.model_problem:
+        to_do = "`haro models` shows, promotes and rolls back"
+        return Finding("model", ok=False, found=house.model_problem, to_do=to_do)
+    return Finding("model", ok=True, found=f"{detector.metadata.model_version}, silence scores {silence:.2f}")
 
 
 def check_storage(house: House) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +10,7 @@ from functools import cached_property, partial
 
 from shared.deliveries import handle
 from shared.documents import SegmentBatch, batch_id_of
-from shared.errors import ModelError, NotificationError, SettingsError
+from shared.errors import HaroError, ModelError, NotificationError, SettingsError
 from shared.http import Http
 from shared.hydrophones import Hydrophone, by_id
 from shared.ingest.backfill import BackfillReport, enqueue_backfills
@@ -23,6 +24,8 @@ from shared.recording.notify import NoticePolicy
 from shared.recording.orcasite import station_sender
 from shared.recording.outbox import Delivered, deliver_due
 from shared.recording.record import Recorded, moderate, plan_confirmed, record_result
+from shared.registry.registry import Registry
+from shared.registry.served import ServedModel
 from shared.scoring.audio import AudioLimits
 from shared.scoring.detector import Detector
 from shared.scoring.score import KeepPolicy, ScoredClip, score_batch
@@ -34,6 +37,8 @@ from shared.upkeep.deadletters import DeadReport, replay, tend_dead_letters
 from shared.upkeep.reconcile import Reconciled, reconcile
 
 _DAY_S = 86_400.0
+_MESSAGES_AT_ONCE = 10  # to each channel; each costs a reading of all that wait there
+_log = logging.getLogger(__name__)
 
 
 class House:
@@ -45,7 +50,7 @@ class House:
         hydrophones: Sequence[Hydrophone],
         storage: Storage,
         http: Http,
-        load: Callable[[], Detector],
+        model: ServedModel,
         now: Callable[[], datetime],
     ) -> None:
         self.settings = settings
@@ -57,19 +62,29 @@ class House:
             stall_s=settings.stall_s, far_behind_s=settings.far_behind_s, first_contact_s=settings.first_contact_s
         )
         self._http = http
-        self._load = load
+        self._model = model
         self._by_id: Mapping[str, Hydrophone] = by_id(self.hydrophones)
         self._backoff = Backoff(first_s=settings.poll_interval_s)
         self._newest_utc: dict[str, datetime] = {}
 
-    @cached_property
+    @property
     def detector(self) -> Detector:
-        """The model, loaded on first use. Raises ModelError."""
+        """The model for the next clip, loaded on first use. Raises ModelError."""
         try:
-            return self._load()
+            return self._model()
         except ModelError:
             metrics.model_failed()
             raise
+
+    @property
+    def model_problem(self) -> str:
+        """Why the model that scores is not the one that should; empty when it is."""
+        return self._model.problem
+
+    @property
+    def registry(self) -> Registry:
+        """The models kept beside the recordings."""
+        return Registry(self.storage.blobs, now=self.now)
 
     @cached_property
     def channels(self) -> tuple[Channel, ...]:
@@ -119,7 +134,8 @@ class House:
             backoff=self._backoff,
         )
         self._newest_utc |= {one.hydrophone_id: one.newest_utc for one in reports if one.newest_utc}
-        metrics.hydrophones_polled(self._newest_utc, self.now())
+        failed = (one.hydrophone_id for one in reports if one.state == "failed")
+        metrics.hydrophones_polled(self._newest_utc, failed, self.now())
         return reports
 
     def backfill(self) -> list[BackfillReport]:
@@ -147,21 +163,29 @@ class House:
         handle(delivery, self.score_message, settle=self.storage.hosted, max_deliveries=self.settings.max_deliveries)
 
     def score(self, batch: SegmentBatch, *, last_try: bool) -> ScoredClip:
-        """The second stage, for one batch."""
-        settings = self.settings
+        """The second stage, for one batch: by the model in production or, where that one fails with it, the bundled."""
+        settings, detector = self.settings, self.detector
+        score = partial(
+            score_batch,
+            batch,
+            http=self._http,
+            blobs=self.storage.blobs,
+            keep=KeepPolicy(clips=settings.keep_clips, clip_format=settings.clip_format),
+            limits=AudioLimits(max_bytes=settings.max_clip_bytes, max_duration_s=settings.max_clip_s),
+            hydrophones=self._by_id,
+            now=self.now,
+            last_try=last_try,
+            late_s=settings.late_s,
+        )
         with span("score", batch.id, hydrophone=batch.hydrophone_id, origin=batch.origin) as note:
-            scored = score_batch(
-                batch,
-                http=self._http,
-                blobs=self.storage.blobs,
-                detector=self.detector,
-                keep=KeepPolicy(clips=settings.keep_clips, clip_format=settings.clip_format),
-                limits=AudioLimits(max_bytes=settings.max_clip_bytes, max_duration_s=settings.max_clip_s),
-                hydrophones=self._by_id,
-                now=self.now,
-                last_try=last_try,
-                late_s=settings.late_s,
-            )
+            try:
+                scored = score(detector=detector)
+            except ModelError as error:
+                other = self._model.instead_of(detector)
+                if other is None:
+                    raise
+                scored = score(detector=other)  # where it fails as well, the sound is at fault, and the model stays
+                self._model.refuse(detector, str(error))
             note(**scored.told())
         return scored
 
@@ -193,12 +217,25 @@ class House:
         )
 
     def deliver(self, *, hold_nothing_back: bool = False) -> Delivered:
-        """Tell people what is due; with `hold_nothing_back`, also what would wait for the bout's next update."""
+        """Tell people what is due, so many messages to each channel that the next poll need not wait for long.
+
+        With `hold_nothing_back` all of it, also what would wait for the bout's next update.
+        """
         policy = replace(self.policy, moderators_every_s=0.0) if hold_nothing_back else self.policy
         documents = self.storage.documents
-        plan_confirmed(documents, self.channels, policy=policy, now=self.now)
-        link = partial(self.storage.blobs.link, valid_s=self.settings.link_days * _DAY_S)
-        return deliver_due(documents, self.channels, self._sender, policy=policy, now=self.now, link=link)
+        try:
+            plan_confirmed(documents, self.channels, policy=policy, now=self.now)
+        except HaroError as error:  # what is planned already need not wait for it
+            _log.error("new verdicts are not told yet, and are read again next time: %s", error)
+        return deliver_due(
+            documents,
+            self.channels,
+            self._sender,
+            policy=policy,
+            now=self.now,
+            link=partial(self.storage.blobs.link, valid_s=self.settings.link_days * _DAY_S),
+            at_most=None if hold_nothing_back else _MESSAGES_AT_ONCE,
+        )
 
     def tend_dead_letters(self) -> DeadReport:
         """Report dead letters, and put back those whose cause may be past."""

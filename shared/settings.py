@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from shared.errors import SettingsError
+from shared.documents import BUNDLED, ModelRef
+from shared.errors import ModelError, SettingsError
 
 _PREFIX = "HARO_"
 _DAY_S = 86_400.0
@@ -44,7 +45,13 @@ class Settings(BaseSettings):
     hydrophones: Path | None = Field(
         default=None, description="File of hydrophones (TOML or JSON); without it, Orcasound's public ones."
     )
-    model: Path | None = Field(default=None, description="ONNX model file; without it, the bundled model.")
+    model: Path | None = Field(
+        default=None, description="ONNX model file to score with, whatever is promoted (docs/models.md)."
+    )
+    model_version: str | None = Field(
+        default=None,
+        description="Pin a model of the registry, as name/version, or `bundled`; default: what is promoted.",
+    )
 
     poll_schedule: str = Field(
         default="*/20 * * * * *", description="When the timer function polls (NCRONTAB); `haro run` does not use it."
@@ -91,7 +98,7 @@ class Settings(BaseSettings):
     )
 
     score_threads: int = Field(default=1, ge=1, le=64, description="Threads the model may use.")
-    score_batch_size: int = Field(default=8, ge=1, le=256, description="Windows given to the model at once.")
+    score_batch_size: int = Field(default=2, ge=1, le=256, description="Windows given to the model at once.")
     max_clip_bytes: int = Field(default=64 * 2**20, ge=2**16, le=2**32, description="Largest clip accepted, in bytes.")
     max_clip_s: float = Field(default=600.0, ge=1, le=_DAY_S, description="Longest clip accepted, in decoded seconds.")
     clip_format: Literal["flac", "wav"] = Field(default="flac", description="How clips are stored.")
@@ -133,6 +140,20 @@ class Settings(BaseSettings):
         default=0, ge=0, le=65535, description="Port of the metrics page of `haro run`, for Prometheus; 0: no page."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="How much to log.")
+
+    @field_validator("model_version")
+    @classmethod
+    def _names_a_model(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        if info.data.get("model") is not None:
+            raise PydanticCustomError("two_models", "HARO_MODEL names a file already: set only one of the two")
+        if value != BUNDLED:
+            try:
+                ModelRef.named(value)
+            except ModelError as error:
+                raise PydanticCustomError("no_model", "{error}", {"error": str(error)}) from error
+        return value
 
     @field_validator("moderator_channels", "subscriber_channels", "orcasite_channels", mode="before")
     @classmethod

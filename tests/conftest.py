@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.emulators.azurite import Azurite, missing, run_azurite
@@ -14,7 +15,14 @@ from tests.emulators.azurite import Azurite, missing, run_azurite
 if TYPE_CHECKING:
     from tests.contract.azure_queue import AzureQueue
 
+hypothesis.settings.register_profile("haro", deadline=None)  # no test asks the clock: machines may be busy
+hypothesis.settings.load_profile("haro")
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options for what takes too long to do at every run."""
+    parser.addoption("--every-write", action="store_true", help="kill the app at each of its writes (20 minutes)")
 
 
 @pytest.fixture(autouse=True)

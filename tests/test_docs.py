@@ -26,7 +26,16 @@ from shared.connections import variable_name as connection_name
 from shared.settings import Settings, variable_name
 from tests.conftest import ROOT
 
-COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # it is a group
+
+def _commands_of(group: Any, *before: str) -> Iterator[tuple[str, Any]]:
+    """Every command by the words that call it; those of a group come after the group."""
+    for name, command in group.commands.items():
+        yield " ".join((*before, name)), command
+        if hasattr(command, "commands"):
+            yield from _commands_of(command, *before, name)
+
+
+COMMANDS = dict(_commands_of(typer.main.get_command(app)))
 PAGES = sorted(
     page
     for folder in (".", "docs", "model", "infra")
@@ -90,7 +99,7 @@ def cli_page() -> str:
     """docs/cli.md as the code has it: the help of the whole and of every command."""
     parts = ["# Commands", "", "What `haro --help` and `haro COMMAND --help` say."]
     for name in ("", *COMMANDS):
-        arguments = [name, "--help"] if name else ["--help"]
+        arguments = [*name.split(), "--help"]
         result = CliRunner().invoke(app, arguments, prog_name="haro", terminal_width=100)
         assert result.exit_code == 0, result.output
         help_text = "\n".join(line.rstrip() for line in result.output.strip().splitlines())
@@ -138,7 +147,9 @@ def test_every_command_shown_exists(page: Path) -> None:
     """Each `haro` command and each option of it that a page shows is one that the command line has."""
     wrong = []
     for call in _calls(page.read_text(encoding="utf-8")):
-        name = next((word for word in call if not word.startswith("-")), "")
+        name, *rest = [word for word in call if not word.startswith("-")] or [""]
+        if rest and hasattr(COMMANDS.get(name), "commands"):
+            name = f"{name} {rest[0]}"
         options = [word.partition("=")[0] for word in call if word.startswith("-") and not _is_number(word)]
         if name.isupper():  # stands for any command
             continue

@@ -19,6 +19,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "cosmos_database": ("orcas", "orcas"),
     "hydrophones": ("ours.toml", Path("ours.toml")),
     "model": ("other.onnx", Path("other.onnx")),
+    "model_version": ("ours/2.0", "ours/2.0"),
     "poll_schedule": ("0 * * * * *", "0 * * * * *"),
     "deadletter_schedule": ("0 0 * * * *", "0 0 * * * *"),
     "reconcile_schedule": ("0 30 * * * *", "0 30 * * * *"),
@@ -58,12 +59,15 @@ GIVEN: dict[str, tuple[str, Any]] = {
 def test_every_setting_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each setting is read from HARO_ and its upper-case name, and arrives with its type."""
     assert set(GIVEN) == set(Settings.model_fields), "a new setting needs a line here"
-    for name, (text, _) in GIVEN.items():
-        monkeypatch.setenv(f"HARO_{name.upper()}", text)
+    for unset in ("model", "model_version"):  # one of them excludes the other
+        given = {name: value for name, value in GIVEN.items() if name != unset}
+        for name, (text, _) in given.items():
+            monkeypatch.setenv(f"HARO_{name.upper()}", text)
+        monkeypatch.delenv(f"HARO_{unset.upper()}", raising=False)
 
-    settings = load_settings()
+        settings = load_settings()
 
-    assert {name: getattr(settings, name) for name in GIVEN} == {name: value for name, (_, value) in GIVEN.items()}
+        assert {name: getattr(settings, name) for name in given} == {name: value for name, (_, value) in given.items()}
 
 
 def test_without_any_variable_the_defaults_stand() -> None:

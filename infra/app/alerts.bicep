@@ -35,12 +35,14 @@ var rules = [
   }
   {
     name: 'haro-silent'
-    title: 'Haro says nothing at all'
-    description: 'For 15 minutes it did not even report how old the newest audio is: the app is down or cannot start.'
+    title: 'No hydrophone is heard'
+    description: 'For 15 minutes no hydrophone had audio younger than 10 minutes: Haro is down or cannot reach its stores, or all streams are silent.'
     severity: 1
+    // Young audio alone: an app whose polls all fail goes on reporting how old the last audio it found has become.
     query: '''
       AppMetrics
         | where TimeGenerated > ago(15m) and Name == "haro.hydrophone.newest"
+        | where Sum < 600
     '''
     operator: 'LessThan'
     threshold: 1
@@ -48,13 +50,13 @@ var rules = [
   }
   {
     name: 'haro-late'
-    title: 'Batches wait too long'
-    description: 'The oldest batch on the queue has waited for more than 5 minutes.'
+    title: 'Haro is late'
+    description: 'The oldest batch on the queue has waited for more than 5 minutes, or live sound was recorded more than 15 minutes after its end, as when no event calls the function record.'
     severity: 2
     query: '''
       AppMetrics
-        | where TimeGenerated > ago(15m) and Name == "haro.queue.age"
-        | where Sum > 300
+        | where TimeGenerated > ago(15m) and Name in ("haro.queue.age", "haro.audio.to_recorded")
+        | where Sum / ItemCount > iff(Name == "haro.queue.age", 300, 900)
     '''
     operator: 'GreaterThan'
     threshold: 0
@@ -62,13 +64,29 @@ var rules = [
   }
   {
     name: 'haro-model'
-    title: 'The model does not load'
-    description: 'Nothing can be scored until it does.'
+    title: 'A model does not load'
+    description: 'Either the model promoted is refused and the last good one goes on, or nothing can be scored at all: /api/health/ready and the log say which.'
     severity: 0
     query: '''
       union
         (AppMetrics | where TimeGenerated > ago(15m) and Name == "haro.model.load_failures" and Sum > 0 | project TimeGenerated),
         (AppExceptions | where TimeGenerated > ago(15m) and ExceptionType endswith "ModelError" | project TimeGenerated)
+    '''
+    operator: 'GreaterThan'
+    threshold: 0
+    dimension: ''
+  }
+  {
+    name: 'haro-failing'
+    title: 'Polls or messages fail again and again'
+    description: 'By a fault of its own Haro could not poll a hydrophone five times in 15 minutes, or messages to people failed four times.'
+    severity: 1
+    query: '''
+      AppMetrics
+        | where TimeGenerated > ago(15m)
+        | where Name == "haro.polls.failed" or (Name == "haro.notifications" and Properties.outcome == "failed")
+        | summarize failures = sum(Sum) by Name, who = coalesce(tostring(Properties.hydrophone), tostring(Properties.audience))
+        | where failures > iff(Name == "haro.polls.failed", 4, 3)
     '''
     operator: 'GreaterThan'
     threshold: 0

@@ -24,6 +24,7 @@ param packageContainer string
 var containers = [
   { name: 'clips', publicAccess: 'None' }
   { name: 'detections', publicAccess: publicDetections ? 'Blob' : 'None' }
+  { name: 'models', publicAccess: 'None' }
   { name: 'results', publicAccess: 'None' }
   { name: packageContainer, publicAccess: 'None' }
 ]

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from shared.cli import backfill, demo, doctor, features, letters, review, run, score
+from shared.cli import backfill, demo, doctor, features, letters, models, review, run, score
 from shared.errors import HaroError, SettingsError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("doctor")(doctor.doctor)
 app.command("detections")(review.detections)
 app.command("review")(review.review)
 app.command("dead-letters")(letters.dead_letters)
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:

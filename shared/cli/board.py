@@ -23,7 +23,14 @@ from shared.recording.outbox import Delivered
 from shared.runner import Event
 from shared.scoring.score import ScoredClip
 
-_STYLE = {"listening": "green", "ended": "green", "stalled": "yellow", "waiting": "yellow", "unreachable": "red"}
+_STYLE = {
+    "listening": "green",
+    "ended": "green",
+    "stalled": "yellow",
+    "waiting": "yellow",
+    "unreachable": "red",
+    "failed": "red",
+}
 _LAST_LINES = 8
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from shared.bootstrap import open_house
@@ -46,7 +47,7 @@ def doctor(
     findings = list(_examine(hydrophones, data, _outputs(environment) if azure else None))
     for finding in findings:
         mark = "[green]ok[/green]" if finding.ok else "[red]wrong[/red]"
-        table.add_row(finding.what, mark, finding.found, finding.to_do)
+        table.add_row(finding.what, mark, escape(finding.found), finding.to_do)
     console.print(table)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)

@@ -11,8 +11,9 @@ import typer
 from shared.errors import AudioError
 from shared.scoring.audio import Waveform, mono, read_blocks
 from shared.scoring.detector import Detector
-from shared.scoring.frontend import ORCAHELLO_2S, LogMel, peak_normalize, resample
+from shared.scoring.frontend import ORCAHELLO_2S, LogMel, peak_normalize
 from shared.scoring.model_file import FrontEnd
+from shared.scoring.resampling import resample
 
 _BLOCK_S = 60.0
 

@@ -16,9 +16,9 @@ _NEWEST = 100
 
 
 def wide_console() -> Console:
-    """Standard output; where that is no terminal, wide enough for our tables."""
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
+    """Standard output, for words as they are; where that is no terminal, wide enough for our tables."""
+    console = Console(markup=False, emoji=False)
+    return console if console.is_terminal else Console(width=160, markup=False, emoji=False)
 
 
 def print_summary(house: House, console: Console) -> None:

@@ -28,6 +28,7 @@ from shared.documents.containers import (
     OUTBOX,
     SENT,
 )
+from shared.documents.models import BUNDLED, POINTER_BLOB, KnownModel, ModelEntry, ModelRef, Production
 from shared.documents.outbox import Audience, Bookmark, ChannelLease, OutboxEntry
 from shared.documents.progress import Backfill, Cursor
 from shared.documents.sent import SentBatch
@@ -37,6 +38,7 @@ from shared.documents.trace import trace_parent
 __all__ = [
     "BACKFILLS",
     "BLOB_CONTAINERS",
+    "BUNDLED",
     "CLIPS",
     "CONTAINERS",
     "CURSORS",
@@ -44,6 +46,7 @@ __all__ = [
     "EMBEDDINGS",
     "GAPS",
     "OUTBOX",
+    "POINTER_BLOB",
     "SENT",
     "Audience",
     "Backfill",
@@ -56,7 +59,11 @@ __all__ = [
     "Gap",
     "GapReason",
     "HealthState",
+    "KnownModel",
+    "ModelEntry",
+    "ModelRef",
     "OutboxEntry",
+    "Production",
     "Provenance",
     "Segment",
     "SegmentBatch",

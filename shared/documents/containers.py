@@ -14,5 +14,5 @@ OUTBOX = Container("outbox", partition_key="channel_id", indexed=("state", "dete
 EMBEDDINGS = Container(
     "embeddings", partition_key="hydrophone_id", indexed=("start_utc",), vector=Vector("embedding", 128)
 )
-BLOB_CONTAINERS = ("clips", "detections", "results")
+BLOB_CONTAINERS = ("clips", "detections", "models", "results")
 CONTAINERS = (CURSORS, BACKFILLS, GAPS, SENT, CLIPS, DETECTIONS, OUTBOX, EMBEDDINGS)

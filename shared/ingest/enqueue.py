@@ -23,12 +23,12 @@ _LOOK_BACK_S = 30 * 86_400  # longer than any node keeps a folder
 
 _log = logging.getLogger(__name__)
 
-PollState = Literal["listening", "waiting", "stalled", "ended", "unreachable", "postponed"]
+PollState = Literal["listening", "waiting", "stalled", "ended", "unreachable", "failed", "postponed"]
 
 
 @dataclass(frozen=True)
 class PollReport:
-    """What one poll of one hydrophone came to.
+    """What one poll of one hydrophone came to: `unreachable` is the stream's own fault, `failed` Haro's.
 
     `newest_utc` is the end of the newest published audio; `message` is what an operator should know, in a sentence.
     """
@@ -56,7 +56,7 @@ class Backoff:
 
     def note(self, report: PollReport, now: datetime) -> None:
         """Remember how the poll went: every failure in a row doubles the wait, up to the cap."""
-        if report.state != "unreachable":
+        if report.state not in {"unreachable", "failed"}:
             self._failures.pop(report.hydrophone_id, None)
             return
         failures = self._failures.get(report.hydrophone_id, (0, now))[0] + 1
@@ -83,11 +83,13 @@ def enqueue_new_batches(
             report = _poll(hydrophone, streams, Ledger(hydrophone.id, documents, queue, now), rules, now)
         except ConflictError as error:
             report = PollReport(hydrophone.id, "waiting", message=f"another poller was first: {error}")
-        except HaroError as error:
+        except StreamError as error:
             report = PollReport(hydrophone.id, "unreachable", message=str(error))
+        except HaroError as error:
+            report = PollReport(hydrophone.id, "failed", message=str(error))
         except Exception as error:  # noqa: BLE001 - a bug met at one hydrophone must not stop the others
             _log.exception("a bug, met at %s", hydrophone.id)
-            report = PollReport(hydrophone.id, "unreachable", message=f"a bug: {error!r}")
+            report = PollReport(hydrophone.id, "failed", message=f"a bug: {error!r}")
         backoff.note(report, now())
         return report
 

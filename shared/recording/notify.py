@@ -60,10 +60,14 @@ class NoticePolicy:
 
 @dataclass(frozen=True)
 class Due:
-    """Entries to be told together now, in the message `notice_id`; `bout_size` counts the bout's detections so far."""
+    """Entries to be told together now, in the message `notice_id`; `bout_size` counts the bout's detections so far.
+
+    Where the message was begun before, `held_back` are the entries that wait beside it for the next one.
+    """
 
     notice_id: str
     entries: tuple[OutboxEntry, ...]
+    held_back: tuple[OutboxEntry, ...]
     bout_id: str
     bout_start_utc: datetime
     bout_size: int
@@ -155,6 +159,7 @@ def _due_of(group: Sequence[OutboxEntry], *, now: datetime, policy: NoticePolicy
     return Due(
         notice_id=notice_id or _notice_id(chosen),
         entries=chosen,
+        held_back=tuple(entry for entry in waiting if entry not in chosen) if begun else (),
         bout_id=bout_id(group),
         bout_start_utc=group[0].detection_utc,
         bout_size=len(group),

@@ -16,17 +16,19 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any
 
-from shared.documents import DETECTIONS, OUTBOX, Audience, OutboxEntry
-from shared.errors import CannotBeTold, ConflictError, HaroError, NotificationError
+from shared.documents import DETECTIONS, OutboxEntry
+from shared.errors import CannotBeTold, HaroError, NotificationError
 from shared.recording.channels import Channel, Sender
-from shared.recording.detections import detection_start, is_confirmed
+from shared.recording.detections import is_confirmed
 from shared.recording.entries import ChannelEntries
 from shared.recording.lease import Lease
 from shared.recording.links import Link, with_links
 from shared.recording.messages import notice_for
-from shared.recording.notify import Due, NoticePolicy, next_due, suppressed_by_now, suppressed_from_the_start
+from shared.recording.notify import Due, NoticePolicy, next_due, suppressed_by_now
+from shared.recording.planning import WITHDRAWN
 from shared.storage.ports import DocumentStore, Json, Stored
 from shared.telemetry import metrics
 from shared.telemetry.traces import span
@@ -34,7 +36,6 @@ from shared.telemetry.traces import span
 Clock = Callable[[], datetime]
 
 _log = logging.getLogger(__name__)
-_WITHDRAWN = "no longer confirmed"
 
 
 @dataclass(frozen=True)
@@ -46,61 +47,6 @@ class Delivered:
     suppressed: int = 0
 
 
-def plan(
-    documents: DocumentStore,
-    detection: Json,
-    channels: Iterable[Channel],
-    *,
-    audiences: frozenset[Audience],
-    policy: NoticePolicy,
-    now: Clock,
-) -> int:
-    """Write down who is to be told of a detection, and return how many entries are new.
-
-    What is written already stays, but for what was suppressed because a yes was withdrawn: the yes is back. Raises
-    MessageError for a detection that does not say when it was.
-    """
-    moment = now()
-    start_utc = detection_start(detection)
-    origin = str((detection.get("haro") or {}).get("origin", "live"))
-    new = 0
-    for channel in channels:
-        if channel.audience not in audiences:
-            continue
-        reason = suppressed_from_the_start(
-            channel.audience, origin=origin, detection_utc=start_utc, now=moment, policy=policy
-        )
-        entry = OutboxEntry(
-            id=f"{channel.id}:{detection['id']}",
-            channel_id=channel.id,
-            audience=channel.audience,
-            detection_id=detection["id"],
-            hydrophone_id=detection["source_guid"],
-            detection_utc=start_utc,
-            created_utc=moment,
-            due_utc=moment,
-            state="suppressed" if reason else "waiting",
-            suppressed_because=reason,
-        )
-        created = documents.create(OUTBOX, entry.to_json()) or _revive(documents, entry)
-        new += created
-        if created and reason:
-            metrics.notified(channel.audience, "suppressed")
-    return new
-
-
-def _revive(documents: DocumentStore, entry: OutboxEntry) -> bool:
-    """Put the entry in the place of a withdrawn one; whoever writes that at the same time does the same."""
-    stored = documents.get(OUTBOX, entry.channel_id, entry.id)
-    if stored is None or stored.body["suppressed_because"] != _WITHDRAWN:
-        return False
-    try:
-        documents.replace(OUTBOX, entry.to_json(), etag=stored.etag)
-    except ConflictError:
-        return False
-    return True
-
-
 def deliver_due(
     documents: DocumentStore,
     channels: Iterable[Channel],
@@ -110,17 +56,19 @@ def deliver_due(
     now: Clock,
     link: Link | None = None,
     pause: Callable[[float], None] = time.sleep,
+    at_most: int | None = None,
 ) -> Delivered:
     """Send what is due, channel by channel. One that fails is left alone until the next round, and costs no other.
 
     `link` makes of a blob's name the address that people get in place of the stored one, which they may not open.
     `pause` waits for so many seconds, a second at most for a message, before a store that failed is asked again.
+    `at_most` so many messages go to each channel in this round; None is no limit.
     """
     done: Counter[str] = Counter()
     for channel in channels:
         entries = ChannelEntries(documents, channel.id, pause=pause)
         try:
-            _Round(documents, channel, entries, sender, policy, now, link, done).run()
+            _Round(documents, channel, entries, sender, policy, now, link, done).run(at_most)
         except HaroError as error:
             _log.warning("%s: delivery broke off and goes on next round: %s", channel.label, error)
         except Exception:  # noqa: BLE001 - a bug met at one channel must not stop the others
@@ -152,10 +100,14 @@ class _Round:
         self._done = done
         self._lease = Lease(documents, channel.id, length_s=policy.lease_s, now=now)
 
-    def run(self) -> None:
+    def run(self, at_most: int | None) -> None:
         """Send one message after another, each decided on what is stored at that moment."""
+        rounds = count() if at_most is None else range(at_most)
         try:
-            while (entries := self._entries.read()) and self._has_work(entries) and self._lease.take():
+            for _ in rounds:
+                entries = self._entries.read()
+                if not (entries and self._has_work(entries) and self._lease.take()):
+                    break
                 # Read again: whoever held the lease before may have sent what was seen without it.
                 entries = self._settle(self._entries.read())
                 due = next_due(entries, now=self._now(), policy=self._policy)
@@ -200,6 +152,8 @@ class _Round:
             return True
         detections = with_links(found.values(), self._link) if self._link else list(found.values())
         waiting = [entry for entry in due.entries if entry.id in found]
+        for entry in due.held_back:
+            self._entries.write(entry)  # who began the message may hang: no claim of its own adds to it from here on
         entries = self._entries.claim(waiting, notice_id=due.notice_id, bout_id=due.bout_id)
         if not self._lease.take():  # all this took time, and the lease must last while the message goes out
             _log.warning("%s: another process sends to it by now", self._channel.label)
@@ -280,5 +234,5 @@ def _withdrawn(entry: OutboxEntry, detection: Stored | None) -> str:
     if detection is None:
         return "the detection is no longer there"
     if entry.audience != "moderators" and not is_confirmed(detection.body):
-        return _WITHDRAWN
+        return WITHDRAWN
     return ""

@@ -17,7 +17,8 @@ from shared.hydrophones import Hydrophone
 from shared.recording.channels import Channel
 from shared.recording.detections import Verdict, clip_record, detection_document, is_confirmed, moderated, utc_seconds
 from shared.recording.notify import NoticePolicy
-from shared.recording.outbox import Clock, plan
+from shared.recording.outbox import Clock
+from shared.recording.planning import plan
 from shared.storage.ports import BlobStore, Container, DocumentStore, Json, Stored
 from shared.telemetry import metrics
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from shared.scoring.audio import Run, Samples, mono
 from shared.scoring.detector import Detector
-from shared.scoring.frontend import LogMel, peak_normalize, resample
+from shared.scoring.frontend import LogMel, peak_normalize
+from shared.scoring.resampling import resample
 
 # A run that starts this much after a grid point still counts from it; times are sums of floats.
 _GRID_TOLERANCE = 1e-6

@@ -17,8 +17,8 @@ from shared.scoring.model_file import ModelMetadata, parse_metadata
 
 INPUT, OUTPUTS = "mel", ("probabilities", "embedding")
 
-# What onnxruntime raises for a file it cannot load; they have no base class but Exception.
-_LOAD_ERRORS = (
+# What onnxruntime raises for a file it cannot load or run; they have no base class but Exception.
+_ORT_ERRORS = (
     ort_errors.Fail,
     ort_errors.InvalidArgument,
     ort_errors.InvalidGraph,
@@ -48,7 +48,7 @@ class Detector:
         self._batch_size = batch_size
 
     @classmethod
-    def load(cls, path: Path, *, threads: int = 1, batch_size: int = 8) -> Self:
+    def load(cls, path: Path, *, threads: int = 1, batch_size: int = 2) -> Self:
         """Load the model file at `path`, to run on `threads` CPU threads and at most `batch_size` windows at a time.
 
         Memory grows with the batch and speed does not, so batches are small. Raises ModelError, with every reason
@@ -68,10 +68,18 @@ class Detector:
             raise ModelError(f"{path}: the model does not fit its metadata: {'; '.join(problems)}. Export it again.")
         return cls(session, metadata, batch_size=batch_size)
 
+    def try_out(self, windows: int = 2) -> float:
+        """Score a window of silence, and others of noise; returns what silence scores. Raises ModelError as `score`."""
+        front_end = self.metadata.front_end
+        mel_input = np.full((windows, front_end.n_mels, front_end.input_frames), -60.0, np.float32)
+        mel_input[1:] += np.random.default_rng(0).normal(0.0, 20.0, mel_input[1:].shape).astype(np.float32)
+        return float(self.score(mel_input).scores[0])
+
     def score(self, mel_input: NDArray[np.float32]) -> Scores:
         """Score windows (n, mels, input_frames), as `LogMel.model_input` makes them; n may be 0.
 
-        Raises ModelError when the model's answer is not what its metadata promises, or holds a value that is no number.
+        Raises ModelError when the model fails, when its answer is not what its metadata promises, or when that holds a
+        value that is no number.
         """
         front_end, dim = self.metadata.front_end, self.metadata.embedding_dim
         expected = (len(mel_input), front_end.n_mels, front_end.input_frames)
@@ -81,7 +89,10 @@ class Detector:
         embeddings = np.empty((len(mel_input), dim), np.float32)
         for start in range(0, len(mel_input), self._batch_size):
             batch = mel_input[start : start + self._batch_size]
-            probabilities, embedding = self._session.run(OUTPUTS, {INPUT: np.ascontiguousarray(batch, np.float32)})
+            try:
+                probabilities, embedding = self._session.run(OUTPUTS, {INPUT: np.ascontiguousarray(batch, np.float32)})
+            except _ORT_ERRORS as error:
+                raise ModelError(f"{self.metadata.model_version} fails when it scores: {error}") from error
             if probabilities.shape != (len(batch), len(self.metadata.classes)) or embedding.shape != (len(batch), dim):
                 raise ModelError(
                     f"{self.metadata.model_version} answered {len(batch)} windows with probabilities "
@@ -106,7 +117,7 @@ def _open(path: Path, threads: int) -> ort.InferenceSession:
     options.log_severity_level = _LOG_ERRORS_ONLY
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except _LOAD_ERRORS as error:
+    except _ORT_ERRORS as error:
         raise ModelError(f"{path}: this is no ONNX model that can be run here: {error}") from error
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shared.errors import AudioError
 from shared.scoring.audio import Run, Samples
-from shared.scoring.frontend import resample
+from shared.scoring.resampling import resample
 
 _CHUNK_S = 1
 _MAX_FLAC_CHANNELS = 8

@@ -5,26 +5,26 @@ for it), cut windows, then per window: power STFT (periodic Hann, centred, refle
 the window's own maximum less `top_db`, fill up to the model's width.
 
 Precision, measured against torchaudio's features of two recordings: at most 0.0006 dB anywhere, whichever precision the
-STFT and the filters use. What needs float64 is the resampler: in float32 its rounding reaches 0.013 dB in quiet rows
-beside a loud tone, in float64 0.002 dB. Samples between the steps are float32.
+STFT and the filters use; so all of it is float32. What needs float64 is the resampler: in float32 its rounding reaches
+0.013 dB in quiet rows beside a loud tone, in float64 0.002 dB.
 """
 
 from __future__ import annotations
-
-from math import gcd
 
 import librosa
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.fft import rfft
-from scipy.sparse import csr_array
 
 from shared.errors import AudioError, ModelError
 from shared.scoring.audio import Samples
 from shared.scoring.model_file import FrontEnd
 
 Features = NDArray[np.float32]
+
+# How many values of windows' frames are worked on at a time, and how many mel rows make one product of matrices.
+_VALUES_AT_ONCE, _ROWS_IN_BAND = 600_000, 8
 
 ORCAHELLO_2S = FrontEnd(
     sample_rate_hz=20_000,
@@ -55,22 +55,6 @@ Source: orcasound/orcahello, `InferenceSystem/model/config.yaml`.
 """
 
 
-def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
-    """Change the sample rate, along the last axis, as OrcaHello's model was trained to hear it.
-
-    Source: `scipy.signal.resample_poly` with the rates over their greatest common divisor and its own filter (Kaiser,
-    beta 5.0). Another resampler moves the mel rows near 10 kHz by tens of dB. A sound of n samples becomes one of
-    ceil(n * to_hz / from_hz).
-    """
-    if from_hz == to_hz or samples.shape[-1] == 0:
-        return samples
-    from scipy.signal import resample_poly  # noqa: PLC0415 - a second to import, for those who score alone
-
-    divisor = gcd(from_hz, to_hz)
-    resampled = resample_poly(samples.astype(np.float64), to_hz // divisor, from_hz // divisor, axis=-1)
-    return resampled.astype(np.float32)
-
-
 def peak_normalize(samples: Samples, *, peak: float | None = None) -> Samples:
     """Divide by `peak`, by default the loudest sample's size, so that full scale is reached; silence stays as it is."""
     if peak is None:
@@ -88,8 +72,8 @@ class LogMel:
         self.params = params
         self._window = _whole_samples("window_s", params.window_s, params.sample_rate_hz)
         self._hop = _whole_samples("hop_s", params.hop_s, params.sample_rate_hz)
-        self._filters = csr_array(_mel_filters(params))
-        self._hann = _periodic_hann(params.n_fft)
+        self._bands = _bands(_mel_filters(params))
+        self._hann = periodic_hann(params.n_fft)
 
     @property
     def min_samples(self) -> int:
@@ -114,16 +98,24 @@ class LogMel:
         """
         if samples.ndim != 1:
             raise ValueError(f"mel_db takes mono samples (n,), not {samples.shape}")
-        if not np.isfinite(samples).all():
+        if not np.isfinite([samples.min(initial=0.0), samples.max(initial=0.0)]).all():  # NaN is lowest and highest
             raise AudioError("the sound holds samples that are infinite or no number; decode or export it again")
-        starts = [k * self._hop for k in range(len(self.window_starts_s(len(samples))))]
-        if not starts:
+        if len(samples) < self.min_samples:
             rate = self.params.sample_rate_hz
             raise AudioError(
                 f"the sound is too short to score: {len(samples) / rate:.3f} s, "
                 f"and at least {self.min_samples / rate:.3f} s are needed"
             )
-        return np.stack([self._window_db(samples[start : start + self._window]) for start in starts])
+        windows = sliding_window_view(samples, min(self._window, len(samples)))[:: self._hop]
+        spectra = _Spectra(windows.shape[1], self.params, self._hann)
+        mel_db = np.empty((len(windows), self.params.n_mels, spectra.frames), np.float32)
+        for start in range(0, len(windows), spectra.at_once):
+            part = slice(start, start + spectra.at_once)
+            power, decibel = spectra.power(windows[part]), mel_db[part]
+            for rows, bins, filters in self._bands:
+                np.matmul(filters, power[:, bins], out=decibel[:, rows])
+            self._to_db(decibel)
+        return mel_db
 
     def model_input(self, mel_db: Features) -> Features:
         """Bring windows (windows, mels, frames) to the model's width: (windows, mels, input_frames).
@@ -140,20 +132,43 @@ class LogMel:
         padded[..., frames:] = fill
         return padded
 
-    def _window_db(self, window: Samples) -> Features:
-        """One window's (mels, frames): 10 log10 of mel power, floored at `amin` and at its maximum less `top_db`."""
-        params = self.params
-        edge = params.n_fft // 2
-        reflected = np.pad(window, edge, mode="reflect")
-        frames = sliding_window_view(reflected, params.n_fft)[:: params.hop_length] * self._hann
+    def _to_db(self, power: Features) -> None:
+        """In place, 10 log10 of windows' mel power, floored at `amin` and at each window's maximum less `top_db`."""
+        np.log(np.maximum(power, np.float32(self.params.amin), out=power), out=power)
+        power /= np.float32(np.log(10) / 10)  # numpy has a log10 too, four times as slow
+        if self.params.top_db is not None:
+            np.maximum(power, power.max(axis=(1, 2), keepdims=True) - np.float32(self.params.top_db), out=power)
+
+
+class _Spectra:
+    """The STFT of a few windows at a time, in memory that is taken once: new pages cost as much as the sums."""
+
+    def __init__(self, window: int, params: FrontEnd, hann: Samples) -> None:
+        self._hann, self._edge = hann, params.n_fft // 2
+        frames = sliding_window_view(np.empty(window + 2 * self._edge), params.n_fft)[:: params.hop_length].shape
+        self.at_once, self.frames = max(1, _VALUES_AT_ONCE // (frames[0] * frames[1])), frames[0]
+        self._reflected = np.empty((self.at_once, window + 2 * self._edge), np.float32)
+        self._cut = sliding_window_view(self._reflected, params.n_fft, axis=1)[:, :: params.hop_length]
+        self._weighted = np.empty(self._cut.shape, np.float32)
+        self._power = np.empty((self.at_once, self.frames, self._edge + 1), np.float32)
+
+    def power(self, windows: Samples) -> Features:
+        """Power (windows, bins, frames) of windows (windows, n): centred on each hop, with reflected edges.
+
+        Valid until the next call.
+        """
+        count, edge = len(windows), self._edge
+        self._reflected[:count, edge:-edge] = windows
+        self._reflected[:count, :edge] = windows[:, edge:0:-1]
+        self._reflected[:count, -edge:] = windows[:, -2 : -edge - 2 : -1]
+        weighted = np.multiply(self._cut[:count], self._hann, out=self._weighted[:count])
         # Not librosa.stft: its first use on a machine compiles for 17 s, and every new instance in Azure is a machine.
-        stft = rfft(frames, axis=-1)
-        power = self._filters @ (stft.real**2 + stft.imag**2).T
-        decibel: Features = np.asarray(10.0 * np.log10(np.maximum(power, params.amin)), dtype=np.float32)
-        return decibel if params.top_db is None else np.maximum(decibel, decibel.max() - np.float32(params.top_db))
+        parts = rfft(weighted, axis=-1).view(np.float32)
+        np.square(parts, out=parts)
+        return np.swapaxes(np.add(parts[..., 0::2], parts[..., 1::2], out=self._power[:count]), 1, 2)
 
 
-def _periodic_hann(length: int) -> Samples:
+def periodic_hann(length: int) -> Samples:
     """0.5 - 0.5 cos(2 pi n / length): the window as torchaudio and librosa have it by default (`sym=False`)."""
     return np.asarray(0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / length), dtype=np.float32)
 
@@ -163,6 +178,17 @@ def _whole_samples(name: str, seconds: float, sample_rate_hz: int) -> int:
     if samples < 1 or abs(samples - seconds * sample_rate_hz) > 1e-6 * samples:
         raise ModelError(f"front end: {name} {seconds} is no whole number of samples at {sample_rate_hz} Hz")
     return samples
+
+
+def _bands(filters: Features) -> list[tuple[slice, slice, Features]]:
+    """Neighbouring rows of filters with the FFT bins that any of them hears: small full matrices, with few zeros."""
+    bands = []
+    for start in range(0, len(filters), _ROWS_IN_BAND):
+        rows = filters[start : start + _ROWS_IN_BAND]
+        heard = np.flatnonzero(rows.any(axis=0))
+        bins = slice(int(heard[0]), int(heard[-1]) + 1) if heard.size else slice(0, 1)
+        bands.append((slice(start, start + len(rows)), bins, np.ascontiguousarray(rows[:, bins])))
+    return bands
 
 
 def _mel_filters(params: FrontEnd) -> Features:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from shared.errors import ModelError
 
 METADATA_KEY = "haro"
+_LONGEST_METADATA = 2**16
 
 
 class _Part(BaseModel):
@@ -30,7 +31,7 @@ class FrontEnd(_Part):
 
     sample_rate_hz: int = Field(gt=0, le=192_000)
     window_s: float = Field(gt=0, le=60)
-    hop_s: float = Field(gt=0, le=60)
+    hop_s: float = Field(ge=0.01, le=60)
     peak_normalize: bool
     n_fft: int = Field(ge=16, le=65_536)
     hop_length: int = Field(ge=1)
@@ -113,6 +114,10 @@ def parse_metadata(properties: dict[str, str], *, source: str) -> ModelMetadata:
         raise ModelError(
             f"{source}: the ONNX metadata has no '{METADATA_KEY}' entry, so this is no Haro model. "
             "Export it with the project's own exporter (model/README.md)."
+        )
+    if len(text) > _LONGEST_METADATA:
+        raise ModelError(
+            f"{source}: the model's metadata has {len(text)} characters, {_LONGEST_METADATA} at most: export it again"
         )
     try:
         return ModelMetadata.model_validate_json(text)

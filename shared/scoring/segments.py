@@ -15,7 +15,7 @@ import av
 import numpy as np
 
 from shared.errors import AudioError, AudioTooLarge
-from shared.scoring.audio import AudioLimits, Run, Samples, Waveform, check_format, frame_waveform, open_container
+from shared.scoring.audio import AudioLimits, Run, Samples, Waveform, check_format, frame_channels, open_container
 
 # Two segments belong together when the second begins where the sound of the first ends. Consecutive segments of real
 # nodes agree within 2 ms; what a restarted encoder writes is off by seconds or days.
@@ -130,14 +130,17 @@ def _probe(part: Part, data: bytes, limits: AudioLimits) -> _Segment:
         form = (codec.name, codec.channels, codec.sample_rate)
         check_format(codec.channels, codec.sample_rate, "the segment")
         try:
-            packets = [packet for packet in container.demux(stream) if packet.size]
+            timed = [
+                (packet.pts, packet.duration or 0)
+                for packet in container.demux(stream)
+                if packet.size and packet.pts is not None
+            ]
         except (av.FFmpegError, IndexError) as error:  # PyAV loses count of the streams in some damaged files
             raise AudioError("its packets cannot be read") from error
-    timed = [(packet.pts, packet.duration or 0, packet.time_base) for packet in packets if packet.pts is not None]
-    times = np.array([float(pts * tick) for pts, _, tick in timed])
-    lengths = np.array([float(length * tick) for _, length, tick in timed])
-    if not times.size:
+        tick = stream.time_base
+    if not timed or tick is None:
         raise AudioError("holds no packets of audio")
+    times, lengths = np.array(timed, np.int64).T * float(tick)
     steps = np.diff(times) - lengths[:-1]
     span_s = float(times[-1] + lengths[-1] - times[0])
     sound_s = span_s - float(steps[np.abs(steps) > _PACKET_JUMP_S].sum())
@@ -211,16 +214,17 @@ def _decode(group: Sequence[_Segment]) -> Waveform:
     with open_container(io.BytesIO(b"".join(segment.data for segment in group)), "is no audio container") as container:
         try:
             for frame in container.decode(audio=0):
-                waveform = frame_waveform(frame, "the segment")
+                channels = frame_channels(frame, "the segment")
                 if not rate:  # of the sound, not of the header: HE-AAC decodes to twice the rate its header gives
-                    rate = waveform.sample_rate_hz
-                    samples = np.empty((waveform.samples.shape[0], round(room_s * rate)), np.float32)
-                end = filled + waveform.samples.shape[1]
-                if (waveform.samples.shape[0], waveform.sample_rate_hz) != (samples.shape[0], rate):
+                    rate = frame.sample_rate
+                    samples = np.empty((len(channels), round(room_s * rate)), np.float32)
+                end = filled + frame.samples
+                if (len(channels), frame.sample_rate) != (len(samples), rate):
                     raise AudioError("changes its channels or sample rate in its midst")
                 if end > samples.shape[1]:
                     raise AudioError(f"decodes to more than the {promised_s:.3f} s its packets promise")
-                samples[:, filled:end] = waveform.samples
+                for row, channel in zip(samples, channels, strict=True):
+                    row[filled:end] = channel
                 filled = end
         except (av.FFmpegError, IndexError) as error:  # as in _probe
             raise AudioError(f"damaged after {filled / max(rate, 1):.2f} s") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -39,8 +39,11 @@ _queue_dead = _meter.create_gauge("haro.queue.dead", unit="{batch}", description
 _newest = _meter.create_gauge(
     "haro.hydrophone.newest", unit="s", description="Age of the newest sound a hydrophone published"
 )
+_polls_failed = _meter.create_counter(
+    "haro.polls.failed", unit="{poll}", description="Polls that failed by Haro's own fault, not the stream's"
+)
 _load_failures = _meter.create_counter(
-    "haro.model.load_failures", unit="{failure}", description="Times the model could not be loaded"
+    "haro.model.load_failures", unit="{failure}", description="Looks that found a model which cannot be used"
 )
 _resent = _meter.create_counter("haro.resent", unit="{batch}", description="Batches that vanished and were sent again")
 _notifications = _meter.create_counter(
@@ -83,14 +86,16 @@ def queue_seen(*, waiting: int, dead: int, oldest_age_s: float) -> None:
     _queue_age.set(oldest_age_s)
 
 
-def hydrophones_polled(newest_utc: Mapping[str, datetime], now: datetime) -> None:
-    """How old the newest published sound is that is known of each hydrophone."""
+def hydrophones_polled(newest_utc: Mapping[str, datetime], failed: Iterable[str], now: datetime) -> None:
+    """How old the newest published sound is that is known of each hydrophone, and whose polls Haro itself failed."""
+    for hydrophone_id in failed:
+        _polls_failed.add(1, {"hydrophone": hydrophone_id})
     for hydrophone_id, moment in newest_utc.items():
         _newest.set(max(0.0, (now - moment).total_seconds()), {"hydrophone": hydrophone_id})
 
 
 def model_failed() -> None:
-    """Count a model that could not be loaded."""
+    """Count a model that could not be loaded, or a promoted one that cannot be used."""
     _load_failures.add(1)
 
 

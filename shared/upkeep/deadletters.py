@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from pydantic import ValidationError
+
 from shared.documents import SENT, SegmentBatch, SentBatch, result_blob_name
 from shared.errors import ConflictError, HaroError, MessageError
 from shared.storage.ports import BlobStore, DeadLetter, DocumentStore, MessageQueue
@@ -17,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 Kind = Literal[
     "unreadable",  # no batch: trying again would not help, somebody must look at it
-    "scored",  # its result is there: it is put back only to be struck off
+    "scored",  # its result is there: it is put back at once, only to be struck off
     "failed",  # everything else: a store that was down, a model that did not load, a bug that is mended meanwhile
 ]
 
@@ -55,7 +57,7 @@ def tend_dead_letters(
             kind = _kind(batch, blobs)
             if batch is not None and len(due) < AT_ONCE and _may_go_back(kind, batch, letter, documents, now()):
                 due.append(letter)
-        except HaroError as error:
+        except (HaroError, ValidationError) as error:  # the store, or an account that nobody can read
             kind = "failed"
             _log.error("dead letter %s cannot be looked into now: %s", letter.message.id, error)
         kinds[kind] += 1
@@ -73,9 +75,11 @@ def replay(
     Noted after: a crash in between costs a letter none of its turns, and at worst sends its batch twice.
     """
     count = queue.replay([letter.message.id for letter in letters])
+    # Dead letters that another one holds stay where they are, and keep their turn.
+    left = {letter.message.id for letter in queue.dead_letters()} if count < len(letters) else set()
     for letter in letters:
         batch = batch_of(letter)
-        if batch is not None:
+        if batch is not None and letter.message.id not in left:
             _note_turn(batch, documents, now())
     return count
 
@@ -100,10 +104,10 @@ def _kind(batch: SegmentBatch | None, blobs: BlobStore) -> Kind:
 
 
 def _may_go_back(kind: Kind, batch: SegmentBatch, letter: DeadLetter, documents: DocumentStore, now: datetime) -> bool:
-    if kind == "scored":
-        return True
     stored = documents.get(SENT, batch.hydrophone_id, batch.clip_id)
     replayed = SentBatch.model_validate(stored.body).replayed if stored is not None else 0
+    if kind == "scored":
+        return replayed < len(REPLAY_AFTER)  # it comes again where its result cannot be read
     return is_due(letter, replayed=replayed, now=now)
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pydantic import ValidationError
+
 from shared.documents import SENT, SentBatch, result_blob_name
 from shared.errors import ConflictError, HaroError
 from shared.storage.ports import BlobStore, DocumentStore, MessageQueue, Stored
@@ -22,7 +24,7 @@ from shared.upkeep.deadletters import batch_of
 
 _log = logging.getLogger(__name__)
 _PAGE = 500
-_MOST_LOST = 5000  # looked at in one round; what is left of more is found by the next
+_MOST_LOST = 12_000  # more than 5000 that wait and 5000 that are dead, beyond which nothing is sent again anyway
 MARGIN = timedelta(minutes=10)
 """How much younger than the oldest message a batch must not be: accounts are written before messages are sent, by
 another clock than the queue's, and a round or a replay takes its time. As long as a function may run (host.json)."""
@@ -64,17 +66,15 @@ def reconcile(
         try:
             sent = SentBatch.model_validate(stored.body)
             name = result_blob_name(sent.batch.id)
-            if not blobs.exists(name):
-                lost.append((stored, sent))
-            else:
+            if blobs.exists(name):
                 record(name)
                 done["recorded"] += 1
                 _log.warning("%s was scored long ago and not struck off: it is recorded now", sent.batch.id)
-        except HaroError as error:
+            elif len(lost) < _MOST_LOST:
+                lost.append((stored, sent))
+        except (HaroError, ValidationError) as error:  # an account that nobody can read is no more than one failure
             done["failed"] += 1
             _log.error("%s cannot be set right now: %s", stored.body.get("id"), error)
-        if len(lost) >= _MOST_LOST:
-            break
     if lost:
         done += _send_vanished(lost, documents, queue, now)
     metrics.batches_resent(done["resent"])

@@ -135,6 +135,16 @@ def test_doctor_names_what_is_wrong_and_what_to_do(station: Station, tmp_path: P
     assert "wrong" in lines["stream absent_node"]
 
 
+def test_doctor_shows_what_is_wrong_as_it_is(station: Station, tmp_path: Path) -> None:
+    """Brackets in what was found, as models and files may have them, are shown and end nothing."""
+    where = ("--hydrophones", hydrophones_file(tmp_path, [Node(station, "node")]), "--data", tmp_path / "data")
+
+    code, out, err = run_haro("doctor", *where, env={"HARO_MODEL": "[/x].onnx", "COLUMNS": "200"})
+
+    assert (code, "Traceback" in err) == (1, False)
+    assert "[/x].onnx: there is no such model file" in out
+
+
 def test_a_mistyped_channel_is_told_before_any_orca_calls(station: Station, tmp_path: Path) -> None:
     """Doctor and run both name the channel that nothing could be sent to, and show nothing of its secret."""
     where = ("--hydrophones", hydrophones_file(tmp_path, [Node(station, "node")]), "--data", tmp_path / "data")

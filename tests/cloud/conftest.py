@@ -43,13 +43,22 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Cloud:
-    """The services, empty at first, and the app settings that lead to them."""
+    """The services, empty at first, and the settings that lead to them.
+
+    Attributes:
+        service_bus: its queue tells time by `clock`.
+        cosmos: where the documents are.
+        wire: what the app's requests to Blob Storage and Cosmos DB go over.
+        connections: the app's, over the wire.
+        direct: a test's own, past the wire.
+    """
 
     service_bus: ServiceBusEmulator
     cosmos: CosmosEmulator
     clock: SkippingClock
     wire: Tripwire
     connections: dict[str, str]
+    direct: dict[str, str]
 
     @contextmanager
     def running(self, python: Path, folder: Path, node: Node, people_port: int, **others: str) -> Iterator[Platform]:
@@ -111,7 +120,7 @@ def new_cloud() -> Iterator[Callable[[], Cloud]]:
                 "AzureWebJobsStorage": azurite.connection_string.replace(azurite.blob_url, blob_url),
                 "CosmosConnection": cosmos.connection_string.replace(cosmos.endpoint, cosmos_url),
             }
-            return Cloud(service_bus, cosmos, clock, wire, connections)
+            return Cloud(service_bus, cosmos, clock, wire, connections, direct)
 
         yield make
 

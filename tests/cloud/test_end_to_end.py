@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,20 +17,24 @@ from azure.storage.blob import BlobServiceClient
 from shared.bootstrap import open_house
 from shared.demo.node import Node
 from shared.demo.station import Station
-from shared.documents import SENT, SentBatch
+from shared.documents import OUTBOX, SENT, ModelRef, SentBatch
 from shared.house import House
+from shared.recording.lease import end_lease
 from shared.settings import load_settings
-from shared.storage.ports import Message
+from shared.storage.ports import Message, Stored
 from tests.cloud.conftest import Cloud
 from tests.cloud.platform import Platform
+from tests.cloud.tripwire import When
 from tests.emulators.account import QUEUE
 from tests.emulators.cosmos import Answer, Drop, Slow
 from tests.emulators.servicebus import Effect, Step
 from tests.house import publish
 from tests.pipeline import EPOCHS, Leftovers, hydrophones_file, leftovers, publish_synthetic, published, run_haro
 from tests.recording.servers import HttpServer, http_server
+from tests.scoring.tiny_model import write_tiny_model
 
 _UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+_APART, _LAST = 8, 200  # closer, and no step as long as recording a detection is ever done
 _LINK = re.compile(r"https?://\S+\.flac\?\S+")
 
 
@@ -55,6 +60,20 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
         code, _, err = run_haro("run", *arguments, "--until-idle", "--idle-after", "1", env=env)
         assert code == 0, err
         yield Stream(node, people, folder, leftovers(folder / "data"), told(people))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Kill at some writes; with `--every-write`, at every write there is, right before and right after it."""
+    if "kills" not in metafunc.fixturenames:
+        return
+    some: dict[int, When] = {2: "after", 5: "before", 9: "after", 25: "before", 45: "after", 52: "before"}
+    kills: dict[str, dict[int, When]] = {"some": some}
+    if metafunc.config.getoption("every_write"):
+        moments: tuple[When, When] = ("before", "after")
+        for when in moments:
+            for first in range(1, _APART + 1):
+                kills[f"{when}-{first}"] = dict.fromkeys(range(first, _LAST, _APART), when)
+    metafunc.parametrize("kills", kills.values(), ids=kills.keys())
 
 
 def told(people: HttpServer) -> set[str]:
@@ -116,22 +135,28 @@ def test_faults_of_the_services_change_nothing(
     run(cloud, stream, engine_python)
 
     assert bus.pending() == []
+    assert documents.pending() == []
     assert_as_on_a_station(cloud, stream, monkeypatch)
 
 
 def test_killed_between_writes_it_ends_as_if_never_interrupted(
-    engine_python: Path, cloud: Cloud, stream: Stream, monkeypatch: pytest.MonkeyPatch
+    engine_python: Path, cloud: Cloud, stream: Stream, monkeypatch: pytest.MonkeyPatch, kills: dict[int, When]
 ) -> None:
-    """The worker is killed right before or right after six of its writes, all over the way: same ends."""
-    cloud.wire.at |= {2: "after", 5: "before", 9: "after", 25: "before", 45: "after", 52: "before"}
+    """The worker is killed right before or right after many of its writes, all over the way: same ends."""
+    cloud.wire.at |= kills
 
     stream.people.requests.clear()
     with cloud.running(engine_python, stream.folder, stream.node, stream.people.port) as running:
         running.run_until_idle()
+        for _ in kills:
+            if untold(cloud, monkeypatch):  # what a killed sender had begun, once its lease is over
+                let_time_pass(cloud, monkeypatch)
+                running.run_until_idle()
         let_time_pass(cloud, monkeypatch)
-        assert running.tick("reconcile"), "what was sent twice around a kill is struck off"
+        struck_off = (running.tick("reconcile") for _ in range(len(kills) + 1))
+        assert any(struck_off), "what was sent twice around a kill is struck off"
 
-    assert len(cloud.wire.sprung) == running.deaths == len(cloud.wire.at), cloud.wire.sprung
+    assert len(cloud.wire.sprung) == running.deaths > 4, cloud.wire.sprung
     assert_as_on_a_station(cloud, stream, monkeypatch)
 
 
@@ -149,6 +174,30 @@ def test_a_message_lost_by_the_platform_is_found(
         running.run_until_idle()
 
     assert_as_on_a_station(cloud, stream, monkeypatch)
+
+
+def test_a_promoted_model_scores(
+    engine_python: Path, cloud: Cloud, station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is running takes up a model from the registry, tries it out there, and names it in its results."""
+    node = publish(station, 8)
+    with (
+        house(cloud, monkeypatch) as desk,
+        http_server() as people,
+        cloud.running(engine_python, tmp_path, node, people.port) as running,
+    ):
+        model = write_tiny_model(tmp_path / "tiny.onnx", level_db=200.0).read_bytes()
+        ref = ModelRef(name="tiny", version="1")
+        desk.registry.add(model, "# tiny", ref=ref, by="ann")
+        desk.registry.promote(ref, by="ann", reason="hears nothing")
+        running.run_until_idle(rounds_at_rest=1)
+        ready = running.host.invoke_http("ready", "GET", "/api/health/ready").http
+
+    assert running.failures == []
+    results = cloud.leftovers(monkeypatch).results
+    assert [(result.model_version, result.detected) for result in results] == [("tiny/1", False)] * 2
+    assert ready is not None
+    assert json.loads(ready.body)["checks"]["model"] is True
 
 
 def test_what_fails_comes_again_or_dies_is_told_and_can_be_replayed(
@@ -198,19 +247,27 @@ def test_what_fails_comes_again_or_dies_is_told_and_can_be_replayed(
 @contextmanager
 def house(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """A house in this process, on the same services."""
-    for name, value in cloud.connections.items():
+    for name, value in cloud.direct.items():
         monkeypatch.setenv(name, value)
     with open_house(load_settings(storage="azure"), hydrophones=[]) as opened:
         yield opened
 
 
 def let_time_pass(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Make what is on its way an hour older; returns its ids."""
+    """End the leases, and make what is on its way an hour older; returns its ids."""
     with house(cloud, monkeypatch) as opened:
         documents = opened.storage.documents
+        for stored in documents.query(OUTBOX, where={"id": "lease"}):
+            end_lease(documents, stored.body["channel_id"])
         waiting = documents.query(SENT)
         for stored in waiting:
             sent = SentBatch.model_validate(stored.body)
             older = sent.model_copy(update={"sent_utc": sent.sent_utc - timedelta(hours=1)})
             documents.replace(SENT, older.to_json(), etag=stored.etag)
     return [stored.body["id"] for stored in waiting]
+
+
+def untold(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> list[Stored]:
+    """The notices that are still to be sent."""
+    with house(cloud, monkeypatch) as opened:
+        return opened.storage.documents.query(OUTBOX, where={"state": "waiting"})

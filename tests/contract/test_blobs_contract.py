@@ -6,12 +6,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import urlopen
 
 import pytest
 
-from shared.errors import BlobNotFound, StorageError
+from shared.errors import BlobNotFound, ConflictError, StorageError
 from shared.storage.ports import BlobStore
 
 NAME = "clips/rpi_bush_point/2026-03-20/rpi_bush_point_2026-03-20t22-35-59z_5614-5619.flac"
@@ -221,6 +223,78 @@ def test_a_link_opens_the_blob(blobs: BlobStore) -> None:
         assert answer.read() == b"other sound"
 
 
+@pytest.mark.parametrize("size", [0, 5, 40 * 2**20])
+def test_a_blob_is_copied_to_a_file(blobs: BlobStore, tmp_path: Path, size: int) -> None:
+    """A blob of any size, larger than one request too, arrives in a file; one that is absent leaves it empty."""
+    data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    copy = tmp_path / "copy"
+    with copy.open("wb") as target:
+        with pytest.raises(BlobNotFound):
+            blobs.copy_to(NAME, target)
+        assert target.tell() == 0
+        blobs.put(NAME, data)
+        blobs.copy_to(NAME, target)
+    assert copy.read_bytes() == data
+
+
+def test_a_blob_is_read_again_only_when_it_changed(blobs: BlobStore) -> None:
+    """Asked with the etag of what was read there is no answer, until somebody writes other bytes."""
+    with pytest.raises(BlobNotFound):
+        blobs.get_if_changed(NAME, etag=None)
+    blobs.put(NAME, b"first")
+    first = blobs.get_if_changed(NAME, etag=None)
+    assert first is not None
+    assert first.data == b"first"
+    assert blobs.get_if_changed(NAME, etag=first.etag) is None
+
+    blobs.put(NAME, b"second")
+    second = blobs.get_if_changed(NAME, etag=first.etag)
+    assert second is not None
+    assert second.data == b"second"
+    assert blobs.get_if_changed(NAME, etag=second.etag) is None
+    blobs.delete(NAME)
+    with pytest.raises(BlobNotFound):
+        blobs.get_if_changed(NAME, etag=second.etag)
+
+
+def test_a_blob_is_replaced_by_who_read_it_last(blobs: BlobStore) -> None:
+    """Only who holds the etag of what is there replaces it; nobody replaces what is not there."""
+    blobs.put(NAME, b"first")
+    first = blobs.get_if_changed(NAME, etag=None)
+    assert first is not None
+    etag = blobs.replace(NAME, b"second", etag=first.etag)
+    assert blobs.get_if_changed(NAME, etag=etag) is None
+    with pytest.raises(ConflictError):
+        blobs.replace(NAME, b"third", etag=first.etag)
+    assert blobs.get(NAME) == b"second"
+
+    blobs.delete(NAME)
+    with pytest.raises(ConflictError):
+        blobs.replace(NAME, b"third", etag=etag)
+    assert not blobs.exists(NAME)
+
+
+def test_of_many_who_replace_one_wins(blobs: BlobStore) -> None:
+    """Of several who read the same and replace it at once exactly one does."""
+    blobs.put(NAME, b"first")
+    first = blobs.get_if_changed(NAME, etag=None)
+    assert first is not None
+    start = threading.Barrier(4)
+
+    def race(number: int) -> bytes | None:
+        data = b"by %d" % number
+        start.wait()
+        try:
+            blobs.replace(NAME, data, etag=first.etag)
+        except ConflictError:
+            return None
+        return data
+
+    with ThreadPoolExecutor(4) as pool:
+        (winner,) = filter(None, pool.map(race, range(4)))
+    assert blobs.get(NAME) == winner
+
+
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_names_that_are_not_allowed(blobs: BlobStore, name: str) -> None:
     """No method takes a name that breaks the rule, and the error is not that of an absent blob."""
@@ -228,6 +302,9 @@ def test_names_that_are_not_allowed(blobs: BlobStore, name: str) -> None:
         lambda: blobs.put(name, b"x"),
         lambda: blobs.put(name, b"x", overwrite=False),
         lambda: blobs.get(name),
+        lambda: blobs.copy_to(name, BytesIO()),
+        lambda: blobs.get_if_changed(name, etag=None),
+        lambda: blobs.replace(name, b"x", etag="x"),
         lambda: blobs.exists(name),
         lambda: blobs.delete(name),
         lambda: blobs.uri(name),

@@ -122,7 +122,6 @@ _WRITES = st.lists(
 
 @settings(
     max_examples=20,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # the store is emptied for every example
 )

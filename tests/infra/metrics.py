@@ -10,6 +10,7 @@ METRICS = {
     "haro.queue.waiting": set[str](),
     "haro.queue.dead": set[str](),
     "haro.hydrophone.newest": {"hydrophone"},
+    "haro.polls.failed": {"hydrophone"},
     "haro.model.load_failures": set[str](),
     "haro.resent": set[str](),
     "haro.notifications": {"audience", "outcome"},

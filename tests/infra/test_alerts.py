@@ -30,10 +30,10 @@ _TABLES = {"AppMetrics", "AppExceptions"}
 
 
 def test_the_set_of_alerts_is_complete() -> None:
-    """Somebody is told of: a deaf hydrophone, silence, lateness, a model that does not load, dead letters."""
+    """Somebody is told of: a deaf hydrophone, silence, lateness, a model, polls or messages that fail, dead letters."""
     names = {rule["name"] for rule in RULES} | {ALERTS.resource("deadLetters").body["name"]}
 
-    assert names == {"haro-deaf", "haro-silent", "haro-late", "haro-model", "haro-dead-letters"}
+    assert names == {"haro-deaf", "haro-silent", "haro-late", "haro-model", "haro-failing", "haro-dead-letters"}
 
 
 def test_the_table_of_metrics_is_the_codes() -> None:
@@ -101,6 +101,26 @@ def test_an_alert_looks_at_its_own_window_and_says_what_is_wrong(rule: dict[str,
     assert title
     assert description.endswith(".")
     assert not rule["dimension"] or re.search(rf"\bby {rule['dimension']} =", rule["query"])
+
+
+def test_audio_that_only_grows_older_is_no_sign_of_life() -> None:
+    """Where no poll gets through, the age of the last audio is still reported: an alert asks for young audio alone.
+
+    What is too old for the one alert to call a hydrophone deaf is what the other calls silence, so that no failure of
+    the polls falls between the two.
+    """
+    deaf, silent = ({rule["name"]: rule for rule in RULES}[f"haro-{name}"] for name in ("deaf", "silent"))
+
+    (published,) = re.findall(r"newest_s < (\d+)", deaf["query"])
+    assert re.findall(r"Sum < (\d+)", silent["query"]) == [published]
+    assert (silent["operator"], silent["threshold"]) == ("LessThan", 1)
+
+
+def test_whoever_waits_for_a_result_or_for_its_record_is_late() -> None:
+    """Results that no event told of are recorded half an hour later, while no batch waits: that is lateness, too."""
+    (late,) = [rule["query"] for rule in RULES if rule["name"] == "haro-late"]
+
+    assert set(_NAME.findall(late)) == {"haro.queue.age", "haro.audio.to_recorded"}
 
 
 def test_dead_letters_are_counted_by_service_bus_itself() -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from shared.documents import CONTAINERS
-from shared.errors import StorageError, StreamNotFound, StreamUnreachable
-from shared.ingest.enqueue import Backoff, PollReport, enqueue_new_batches
+from shared.errors import StreamNotFound, StreamUnreachable
 from shared.ingest.hls import folder_start_utc
-from shared.storage.local.documents import SqliteDocuments
-from shared.storage.ports import Container, Json, Message
 from tests.ingest.desk import RULES, Desk
-from tests.ingest.sea import EPOCH, HYDROPHONE, Clock, FakeNode
+from tests.ingest.sea import EPOCH
 
 
 def test_six_segments_make_a_batch_and_the_seventh_waits(desk: Desk) -> None:
@@ -180,33 +176,6 @@ def test_missing_playlist_is_waited_for(desk: Desk) -> None:
     assert len(desk.received) == 1
 
 
-def test_missing_latest_is_said_and_others_go_on(desk: Desk) -> None:
-    """A hydrophone without latest.txt is reported unreachable; one beside it is served in the same poll."""
-    other = HYDROPHONE.model_copy(update={"id": "other_node"})
-
-    class Split(FakeNode):
-        def latest_epoch(self, hydrophone: object) -> int:
-            if hydrophone is other:
-                raise StreamNotFound("other_node/latest.txt is not there")
-            return self.latest
-
-    node = Split()
-    node.grow(6)
-    dead, alive = enqueue_new_batches(
-        [other, HYDROPHONE],
-        streams=node,
-        documents=desk.documents,
-        queue=desk.queue,
-        rules=RULES,
-        now=desk.clock,
-        backoff=desk.backoff,
-    )
-
-    assert dead.state == "unreachable"
-    assert "latest.txt" in dead.message
-    assert len(alive.batches) == 1
-
-
 def test_stalled_stream_gives_its_tail_once(desk: Desk) -> None:
     """A node that falls silent has its last minute scored after stall_s; when it goes on, nothing is sent twice."""
     desk.node.grow(8)
@@ -296,80 +265,3 @@ def test_listing_that_fails_for_a_moment_loses_no_folder(desk: Desk) -> None:
     desk.drain()
 
     assert sorted(desk.indices) == sorted(desk.node.published())
-
-
-def test_failing_hydrophone_is_asked_less_and_less_often() -> None:
-    """Waits double from the first to the cap, and one success forgets them."""
-    backoff, clock = Backoff(first_s=10.0, cap_s=120.0), Clock()
-    waits = []
-    for _ in range(6):
-        backoff.note(PollReport("a", "unreachable"), clock())
-        waited = 0
-        while not backoff.due("a", clock()):
-            clock.advance(1.0)
-            waited += 1
-        waits.append(waited)
-
-    assert waits == [10, 20, 40, 80, 120, 120]
-    backoff.note(PollReport("a", "listening"), clock())
-    assert backoff.due("a", clock())
-
-
-def test_two_pollers_at_once_send_each_batch_once(desk: Desk) -> None:
-    """Of two pollers that saw the same cursor one wins the write; the other reports it and sends nothing of its own."""
-    desk.node.grow(6)
-    desk.poll()
-    desk.node.grow(7)
-
-    class Racing(SqliteDocuments):
-        raced = False
-
-        def replace(self, container: Container, body: Json, *, etag: str) -> str:
-            if not self.raced:
-                self.raced = True
-                desk.poll()
-            return super().replace(container, body, etag=etag)
-
-    slow = Racing(desk.documents._database, CONTAINERS, now=desk.clock)
-    (report,) = enqueue_new_batches(
-        [HYDROPHONE],
-        streams=desk.node,
-        documents=slow,
-        queue=desk.queue,
-        rules=RULES,
-        now=desk.clock,
-        backoff=desk.backoff,
-    )
-    desk.take()
-
-    assert "another poller" in report.message
-    assert [batch.first_index for batch in desk.received] == [0, 6]
-
-
-def test_crash_between_move_and_send_sends_the_very_same_batch(desk: Desk) -> None:
-    """A process that dies after moving the cursor leaves the batch pending; the next poll sends that one first."""
-
-    class DyingQueue:
-        def send(self, messages: list[Message]) -> None:
-            raise StorageError("the process is gone")
-
-    desk.node.grow(8)
-    desk.clock.advance(RULES.stall_s)
-    queue, desk.queue = desk.queue, DyingQueue()  # type: ignore[assignment]  # only send is reached
-    enqueue_new_batches(
-        [HYDROPHONE],
-        streams=desk.node,
-        documents=desk.documents,
-        queue=desk.queue,
-        rules=RULES,
-        now=desk.clock,
-        backoff=desk.backoff,
-    )
-    desk.queue = queue
-    pending = desk.cursor().pending
-    assert [batch.last_index for batch in pending] == [5]
-    desk.node.grow(10)
-
-    desk.poll()
-
-    assert [batch.id.rsplit("/", 1)[1] for batch in desk.received] == ["0-5", "6-11", "12-17"]

@@ -114,7 +114,7 @@ HAPPENINGS: dict[str, Callable[[Desk, int], object]] = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from(sorted(HAPPENINGS)), st.integers(1, 90)), max_size=30))
 def test_whatever_happens_each_segment_is_sent_once_or_told(happenings: list[tuple[str, int]]) -> None:
     """Growth, restarts, crashes at any write, torn playlists: every segment is sent exactly once or in a gap."""

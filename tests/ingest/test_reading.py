@@ -84,7 +84,7 @@ def seen(playlist: Playlist) -> object:
     return playlist.time_source, playlist.closed, segments
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(texts(), st.lists(st.integers(0, 2000), max_size=5), texts())
 def test_reading_on_equals_reading_anew(text: str, cuts: list[int], other: str) -> None:
     """After any earlier readings of it, torn ones and those of another text too, a playlist reads as if never seen."""
@@ -93,7 +93,7 @@ def test_reading_on_equals_reading_anew(text: str, cuts: list[int], other: str) 
         assert outcome(version, readings) == outcome(version)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(texts())
 def test_reading_in_two_pieces_equals_the_parser_alone(text: str) -> None:
     """What is listed is what the parser makes of the whole text at once, or fails where that fails."""

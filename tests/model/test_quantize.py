@@ -18,11 +18,12 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.io import wavfile
 from typer.testing import CliRunner
 
-from model.changes import Change, Changes, changes_between, recordings_in, scores_of, windows_of
 from model.int8 import MADE_FROM_KEY, Quantizer
 from model.quantize import Bounds, main, search
+from model.windows import windows_of
 from shared.demo.sea import orca_call, sea_noise
 from shared.errors import AudioError, ModelError
+from shared.scoring.changes import Change, Changes, changes_between, recordings_in, scores_of
 from shared.scoring.detector import Detector
 from shared.scoring.frontend import LogMel
 from shared.scoring.model_file import METADATA_KEY

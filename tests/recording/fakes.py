@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,10 +16,11 @@ from shared.documents import (
     WindowScore,
     result_blob_name,
 )
-from shared.errors import BlobNotFound, ConflictError, NotificationError, UnknownMark
+from shared.errors import ConflictError, NotificationError, UnknownMark
 from shared.hydrophones import Hydrophone
 from shared.recording.channels import Channel, Notice
-from shared.storage.ports import BlobInfo, Changes, Container, Json, Scalar, Stored
+from shared.storage.ports import Changes, Container, Json, Scalar, Stored
+from tests.memory_blobs import MemoryBlobs
 
 NOON = datetime(2026, 3, 20, 19, 0, 0, tzinfo=UTC)  # 12:00 on the coast
 LAB = Hydrophone(
@@ -130,47 +131,6 @@ class MemoryDocuments:
             raise Crash
         self.bodies[key] = (copy.deepcopy(body), str(self.writes))
         return str(self.writes)
-
-
-class MemoryBlobs:
-    """A BlobStore in memory."""
-
-    def __init__(self, blobs: Mapping[str, bytes] | None = None) -> None:
-        self.blobs = dict(blobs or {})
-
-    def put(self, name: str, data: bytes, *, overwrite: bool = True, metadata: Mapping[str, str] | None = None) -> bool:
-        """See `BlobStore.put`."""
-        if name in self.blobs and not overwrite:
-            return False
-        self.blobs[name] = data
-        return True
-
-    def get(self, name: str) -> bytes:
-        """See `BlobStore.get`."""
-        if name not in self.blobs:
-            raise BlobNotFound(f"no blob {name}")
-        return self.blobs[name]
-
-    def exists(self, name: str) -> bool:
-        """See `BlobStore.exists`."""
-        return name in self.blobs
-
-    def delete(self, name: str) -> bool:
-        """See `BlobStore.delete`."""
-        return self.blobs.pop(name, None) is not None
-
-    def list(self, prefix: str) -> Iterator[BlobInfo]:
-        """See `BlobStore.list`."""
-        for name in sorted(name for name in self.blobs if name.startswith(prefix)):
-            yield BlobInfo(name, len(self.blobs[name]), NOON)
-
-    def uri(self, name: str) -> str:
-        """See `BlobStore.uri`."""
-        return f"https://blobs.example/{name}"
-
-    def link(self, name: str, *, valid_s: float) -> str:
-        """See `BlobStore.link`."""
-        return f"{self.uri(name)}?valid_s={valid_s:g}"
 
 
 class RecordingSender:

@@ -15,7 +15,8 @@ from shared.recording.channels import AppriseSender, Channel, Notice, SenderBySc
 from shared.recording.detections import Verdict, detection_document, moderated
 from shared.recording.notify import NoticePolicy
 from shared.recording.orcasite import OrcasiteSender, station_sender
-from shared.recording.outbox import Delivered, deliver_due, plan
+from shared.recording.outbox import Delivered, deliver_due
+from shared.recording.planning import plan
 from shared.storage.ports import Json
 from tests.recording.fakes import HYDROPHONES, LAB, NOON, Clock, MemoryDocuments, RecordingSender, make_result
 from tests.recording.servers import http_server, mail_server

@@ -19,7 +19,7 @@ def _heard(minute: int, comments: str = "") -> Json:
 
 
 def _due(bout_size: int) -> Due:
-    return Due("key", (), "bout", NOON, bout_size)
+    return Due("key", (), (), "bout", NOON, bout_size)
 
 
 def test_moderators_read_what_they_need_to_judge() -> None:

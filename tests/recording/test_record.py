@@ -19,13 +19,13 @@ from shared.storage.local.database import Database
 from shared.storage.local.documents import SqliteDocuments
 from shared.storage.ports import Container, DocumentStore, Json
 from shared.telemetry import metrics
+from tests.memory_blobs import MemoryBlobs
 from tests.recording.fakes import (
     HYDROPHONES,
     LAB,
     NOON,
     Clock,
     Crash,
-    MemoryBlobs,
     MemoryDocuments,
     RecordingSender,
     blobs_of,
@@ -442,6 +442,18 @@ def test_a_failing_store_moves_no_bookmark() -> None:
         plan_confirmed(documents, CHANNELS, policy=POLICY, now=Clock())
     documents.broken = False
     assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=Clock()) == 2
+
+
+def test_a_detection_that_no_outbox_takes_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """A document of somebody else, whose id leaves no room for the channel's, is named once and passed over."""
+    documents = MemoryDocuments()
+    for name in ("x" * 255, "told"):
+        documents.create(DETECTIONS, confirmed(name))
+
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=Clock()) == 2
+    assert plan_confirmed(documents, CHANNELS, policy=POLICY, now=Clock()) == 0
+    assert {entry["detection_id"] for entry in entries(documents)} == {"told"}
+    assert caplog.text.count("nobody is told: ") == 1
 
 
 def test_of_two_that_plan_at_once_one_reads_on() -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.errors import BlobNotFound, HaroError, StorageFullError
+from shared.errors import HaroError
 from shared.scoring.detector import Scores
 from shared.scoring.model_file import ModelMetadata
-from shared.storage.ports import BlobInfo
 from tests.scoring.tiny_model import tiny_metadata
 
 _WRITTEN_UTC = datetime(2026, 3, 20, tzinfo=UTC)
@@ -34,57 +32,16 @@ class FakeSource:
         return answer
 
 
-@dataclass
-class FakeBlobs:
-    """Blobs in memory, in order of writing; `full` are prefixes there is no room for."""
-
-    full: Sequence[str] = ()
-    blobs: dict[str, bytes] = field(default_factory=dict)
-
-    def put(self, name: str, data: bytes, *, overwrite: bool = True, metadata: Mapping[str, str] | None = None) -> bool:
-        """See `BlobStore.put`."""
-        if name.startswith(tuple(self.full)):
-            raise StorageFullError(f"{name}: no room left on the disk")
-        if not overwrite and name in self.blobs:
-            return False
-        self.blobs[name] = data
-        return True
-
-    def get(self, name: str) -> bytes:
-        """See `BlobStore.get`."""
-        if name not in self.blobs:
-            raise BlobNotFound(name)
-        return self.blobs[name]
-
-    def exists(self, name: str) -> bool:
-        """See `BlobStore.exists`."""
-        return name in self.blobs
-
-    def delete(self, name: str) -> bool:
-        """See `BlobStore.delete`."""
-        return self.blobs.pop(name, None) is not None
-
-    def list(self, prefix: str) -> Iterator[BlobInfo]:
-        """See `BlobStore.list`."""
-        for name in sorted(self.blobs):
-            if name.startswith(prefix):
-                yield BlobInfo(name, len(self.blobs[name]), _WRITTEN_UTC)
-
-    def uri(self, name: str) -> str:
-        """See `BlobStore.uri`."""
-        return f"memory:{name}"
-
-    def link(self, name: str, *, valid_s: float) -> str:
-        """See `BlobStore.link`: its URI."""
-        return self.uri(name)
-
-
 class FakeDetector:
     """Gives the n-th window the n-th of its scores, and the last one to all others."""
 
     def __init__(self, scores: Sequence[float] = (0.1,), metadata: ModelMetadata | None = None) -> None:
         self.metadata = metadata or tiny_metadata()
         self.scores = scores
+
+    def try_out(self) -> float:
+        """The first score."""
+        return self.scores[0]
 
     def score(self, mel_input: NDArray[np.float32]) -> Scores:
         """The scores in turn."""

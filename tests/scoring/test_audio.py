@@ -168,7 +168,7 @@ def test_compressed_formats_are_read(form: str, codec: str, sample_format: str) 
     assert block.waveform.samples.std() == pytest.approx(samples.std(), rel=0.2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(length=st.integers(1, 400), step=st.integers(1, 150), overlap=st.integers(0, 200), chunk=st.integers(1, 3))
 def test_blocks_cover_the_recording(length: int, step: int, overlap: int, chunk: int) -> None:
     """Block k holds [k * step, (k + 1) * step + overlap), each brings something new, and only the last is the last."""

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from shared.scoring.audio import Run, Samples, Waveform
 from shared.scoring.clip import ClipScores, score_clip
 from shared.scoring.detector import Detector
-from shared.scoring.frontend import LogMel, peak_normalize, resample
+from shared.scoring.frontend import LogMel, peak_normalize
+from shared.scoring.resampling import resample
 from tests.scoring.tiny_model import TINY_FRONT_END, write_tiny_model
 
 RATE_HZ = TINY_FRONT_END.sample_rate_hz
@@ -71,7 +72,7 @@ def test_windows_that_touch_a_gap_are_not_scored(detector: Detector) -> None:
     assert levels(broken) == pytest.approx([heard[start_s] for start_s in starts_s(broken)], abs=1e-4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(1, 4 * RATE_HZ), min_size=1, max_size=4),
     gaps=st.lists(st.integers(1, 2 * RATE_HZ), min_size=4, max_size=4),

@@ -11,6 +11,7 @@ import pytest
 
 from shared.errors import ModelError
 from shared.scoring.detector import Detector
+from tests.registry import hostile
 from tests.scoring.tiny_model import TINY_FRONT_END, tiny_metadata, write_tiny_model
 
 WINDOW = (TINY_FRONT_END.n_mels, TINY_FRONT_END.input_frames)
@@ -143,3 +144,11 @@ def test_a_model_that_answers_nan_is_refused(model: Path) -> None:
     """NaN from the model is an error, never a quiet 'no orca'."""
     with pytest.raises(ModelError, match="no numbers"):
         Detector.load(model).score(windows([0.0, float("nan")]))
+
+
+def test_a_model_that_fails_with_a_window_is_refused(tmp_path: Path) -> None:
+    """What onnxruntime raises while it scores is a model's error, told with the model's name."""
+    detector = Detector.load(hostile.only_in_pairs(tmp_path / "pairs.onnx"), batch_size=3)
+    assert len(detector.score(windows([0.0, 1.0])).scores) == 2
+    with pytest.raises(ModelError, match="tiny/1 fails when it scores"):
+        detector.score(windows([0.0, 1.0, 2.0]))

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.signal import welch
 
 from shared.scoring.audio import Waveform, read_blocks
-from shared.scoring.health import assess
+from shared.scoring.health import _spectrum, assess
 
 RATE = 48_000
 DURATION_S = 10
@@ -146,3 +147,15 @@ def test_runs_count_by_their_length() -> None:
 def test_the_shortest_clips_are_judged(samples: int) -> None:
     """Less than a second of sound is enough to be judged without an error."""
     assert assess(Waveform(noise(-20)[np.newaxis, :samples], RATE)).state in {"online", "silent"}
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(RATE, 3.5), (44_100, 0.5), (44_101, 2.0)])
+def test_the_spectrum_is_welchs(rate: int, seconds: float) -> None:
+    """Each bin's power is scipy's own, for whole seconds and less, even and odd; the level is in the result."""
+    sound = np.random.default_rng(5).normal(0.1, 0.1, round(rate * seconds)).astype(np.float32)
+    segment = min(rate, sound.size)
+
+    spectrum = _spectrum(sound, segment)
+
+    _, density = welch(sound.astype(np.float64), rate, nperseg=segment, detrend="constant")
+    np.testing.assert_allclose(spectrum[1:], density[1:] * rate / segment, rtol=1e-3, atol=1e-12)

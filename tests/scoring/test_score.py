@@ -21,7 +21,8 @@ from shared.scoring.audio import AudioLimits, read_blocks
 from shared.scoring.detector import Detector
 from shared.scoring.model_file import SmoothedCount
 from shared.scoring.score import KeepPolicy, ScoredClip, score_batch
-from tests.scoring.fakes import FakeBlobs, FakeDetector, FakeSource
+from tests.memory_blobs import MemoryBlobs
+from tests.scoring.fakes import FakeDetector, FakeSource
 from tests.scoring.streams import SEGMENT_S, short_segment, stream
 from tests.scoring.tiny_model import TINY_FRONT_END, tiny_metadata
 
@@ -65,7 +66,7 @@ def strict_at(hydrophone_id: str) -> dict[str, Hydrophone]:
 def score(
     answers: Sequence[bytes | HaroError],
     *,
-    blobs: FakeBlobs | None = None,
+    blobs: MemoryBlobs | None = None,
     detector: FakeDetector = QUIET,
     **other: Any,
 ) -> ScoredClip:
@@ -81,7 +82,7 @@ def score(
     return score_batch(
         batch,
         http=FakeSource({segment.index: answer for segment, answer in zip(batch.segments, answers, strict=True)}),
-        blobs=blobs if blobs is not None else FakeBlobs(),
+        blobs=blobs if blobs is not None else MemoryBlobs(),
         detector=cast("Detector", detector),
         **(arguments | other),
     )
@@ -89,7 +90,7 @@ def score(
 
 def test_a_clip_without_calls() -> None:
     """Six sound segments give one result with every window's score, and the clip's audio as FLAC."""
-    blobs = FakeBlobs()
+    blobs = MemoryBlobs()
 
     scored = score(sound(), blobs=blobs)
 
@@ -110,7 +111,7 @@ def test_a_clip_without_calls() -> None:
 
 def test_a_detection_is_written_audio_picture_result() -> None:
     """The result comes last, after the audio and the picture that it names."""
-    blobs = FakeBlobs()
+    blobs = MemoryBlobs()
 
     scored = score(sound(), blobs=blobs, detector=CALLING)
 
@@ -127,7 +128,7 @@ def test_a_detection_is_written_audio_picture_result() -> None:
 
 def test_a_message_that_comes_again_changes_nothing() -> None:
     """With its result there, a batch is neither fetched nor scored nor written again."""
-    blobs = FakeBlobs()
+    blobs = MemoryBlobs()
     first = score(sound(), blobs=blobs, detector=CALLING)
     before = dict(blobs.blobs)
     silent_server = FakeSource({})
@@ -151,10 +152,10 @@ def test_a_message_that_comes_again_changes_nothing() -> None:
 
 def test_two_workers_with_one_message_agree() -> None:
     """Whoever writes the result second takes the first one's."""
-    blobs = FakeBlobs()
+    blobs = MemoryBlobs()
     theirs = score(sound(), detector=CALLING).result
 
-    class Racing(FakeBlobs):
+    class Racing(MemoryBlobs):
         def put(
             self, name: str, data: bytes, *, overwrite: bool = True, metadata: Mapping[str, str] | None = None
         ) -> bool:
@@ -170,7 +171,7 @@ def test_two_workers_with_one_message_agree() -> None:
 
 def test_scoring_again_differs_in_timings_only() -> None:
     """The same bytes give the same files and the same result, but for how long it took."""
-    first, second = FakeBlobs(), FakeBlobs()
+    first, second = MemoryBlobs(), MemoryBlobs()
 
     one, other = score(sound(), blobs=first, detector=CALLING), score(sound(), blobs=second, detector=CALLING)
 
@@ -181,7 +182,7 @@ def test_scoring_again_differs_in_timings_only() -> None:
 
 def test_bad_segments_become_gaps_in_their_place() -> None:
     """Missing and corrupt segments are gaps with their times; no window touches them, and file time stays clip time."""
-    blobs = FakeBlobs()
+    blobs = MemoryBlobs()
     answers: list[bytes | HaroError] = [*sound()[:2], StreamNotFound("HTTP 404"), b"garbage" * 999, *sound()[4:]]
 
     result = score(answers, blobs=blobs).result
@@ -204,7 +205,7 @@ def test_bad_segments_become_gaps_in_their_place() -> None:
 
 def test_a_batch_without_any_sound_is_still_a_result() -> None:
     """Nothing to hear is coverage too: a result without windows or audio, and a gap for every segment."""
-    blobs = FakeBlobs()
+    blobs = MemoryBlobs()
 
     result = score([b"", StreamNotFound("HTTP 404"), b"garbage" * 999], blobs=blobs, detector=CALLING).result
 
@@ -215,7 +216,7 @@ def test_a_batch_without_any_sound_is_still_a_result() -> None:
     assert list(blobs.blobs) == [result_blob_name(result.batch_id)]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.sampled_from(["good", "missing", "unreachable", "garbage"]), min_size=1, max_size=6))
 def test_every_segment_is_scored_or_in_a_gap(states: list[str]) -> None:
     """On the last try, whatever happened, each segment of the batch is in exactly one of the two."""
@@ -236,7 +237,7 @@ def test_every_segment_is_scored_or_in_a_gap(states: list[str]) -> None:
 
 def test_what_may_still_come_writes_nothing() -> None:
     """While a segment may still be uploaded, the batch goes back to the queue as it was."""
-    blobs = FakeBlobs()
+    blobs = MemoryBlobs()
     just_now = START_UTC + timedelta(seconds=2 * SEGMENT_S + 5)
 
     with pytest.raises(StreamNotFound):
@@ -247,7 +248,7 @@ def test_what_may_still_come_writes_nothing() -> None:
 
 def test_a_full_disk_costs_the_files_not_the_result(caplog: pytest.LogCaptureFixture) -> None:
     """Without room for audio and picture, that is logged as an error, said in the result, and recording goes on."""
-    blobs = FakeBlobs(full=("detections/",))
+    blobs = MemoryBlobs(full=("detections/",))
 
     with caplog.at_level(logging.ERROR):
         result = score(sound(), blobs=blobs, detector=CALLING).result
@@ -262,13 +263,13 @@ def test_a_full_disk_costs_the_files_not_the_result(caplog: pytest.LogCaptureFix
 def test_a_result_that_cannot_be_written_is_an_error() -> None:
     """The result is what recording waits for: no room for it puts the message back."""
     with pytest.raises(StorageFullError):
-        score(sound(), blobs=FakeBlobs(full=("results/",)))
+        score(sound(), blobs=MemoryBlobs(full=("results/",)))
 
 
 def test_only_detections_are_kept_when_so_set() -> None:
     """`keep_clips=detections` stores no audio of other clips, and the format is the one that was set."""
     policy = KeepPolicy(clips="detections", clip_format="wav")
-    quiet, calling = FakeBlobs(), FakeBlobs()
+    quiet, calling = MemoryBlobs(), MemoryBlobs()
 
     quiet_result = score(sound(), blobs=quiet, keep=policy).result
     calling_result = score(sound(), blobs=calling, keep=policy, detector=CALLING).result
@@ -321,7 +322,7 @@ def test_the_real_segments_go_through(shared_dir: Path) -> None:
     scored = score_batch(
         batch.model_copy(update={"segments": tuple(segments)}),
         http=FakeSource({i: file.read_bytes() for i, file in enumerate(files)}),
-        blobs=FakeBlobs(),
+        blobs=MemoryBlobs(),
         detector=cast("Detector", QUIET),
         keep=KeepPolicy(),
         limits=AudioLimits(10_000_000, 600),
@@ -348,7 +349,7 @@ def test_a_segment_too_short_for_any_window_is_a_gap() -> None:
     result = score_batch(
         batch,
         http=FakeSource(answers),
-        blobs=FakeBlobs(),
+        blobs=MemoryBlobs(),
         detector=cast("Detector", FakeDetector([0.1], tiny_metadata(wide))),
         keep=KeepPolicy(),
         limits=AudioLimits(10_000_000, 600),

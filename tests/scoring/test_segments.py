@@ -247,7 +247,7 @@ def test_samples_out_of_all_bounds_are_damage() -> None:
     assert "full scale" in damage(loud)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.sampled_from(["good", "other", "absent", "garbage", "half"]), min_size=1, max_size=6))
 def test_every_segment_is_accounted_for_once(states: list[str]) -> None:
     """Whatever a batch holds, each segment with bytes is decoded or a failure, and runs lie in their places."""
@@ -273,7 +273,7 @@ def test_every_segment_is_accounted_for_once(states: list[str]) -> None:
     assert set(starts_s) <= {i * SEGMENT_S for i in clip.decoded}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(bits=st.integers(1, 3_000), seed=st.integers(0, 2**32))
 def test_no_damage_reaches_the_neighbours(bits: int, seed: int) -> None:
     """However the bits of a segment are turned, it is decoded or a failure, and those beside it keep their sound."""

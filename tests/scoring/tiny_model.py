@@ -30,11 +30,11 @@ TINY_FRONT_END = FrontEnd(
 )
 
 
-def tiny_metadata(front_end: FrontEnd = TINY_FRONT_END) -> ModelMetadata:
+def tiny_metadata(front_end: FrontEnd = TINY_FRONT_END, *, version: str = "1") -> ModelMetadata:
     """What the tiny model says of itself."""
     return ModelMetadata(
         name="tiny",
-        version="1",
+        version=version,
         classes=("other", "call"),
         positive_class="call",
         embedding_dim=4,
@@ -50,6 +50,7 @@ def write_tiny_model(
     *,
     front_end: FrontEnd = TINY_FRONT_END,
     level_db: float = 0.0,
+    version: str = "1",
     input_name: str = "mel",
     windows: int | str = "windows",
     properties: Mapping[str, str] | None = None,
@@ -86,7 +87,7 @@ def write_tiny_model(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     if properties is None:
-        properties = {METADATA_KEY: tiny_metadata(front_end).model_dump_json()}
+        properties = {METADATA_KEY: tiny_metadata(front_end, version=version).model_dump_json()}
     helper.set_model_props(model, dict(properties))
     onnx.save(model, str(path))
     return path

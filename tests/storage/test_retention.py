@@ -228,7 +228,7 @@ CLIPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(CLIPS, st.integers(0, 3000), st.integers(0, 2000))
 def test_never_a_detection_always_the_oldest(
     clips: list[tuple[str, float, float, bool, int]], size_bytes: int, reserve: int

@@ -11,11 +11,11 @@ import pytest
 from shared.demo.node import Node
 from shared.demo.station import Station
 from shared.documents import Backfill
-from shared.errors import ModelError
+from shared.errors import ModelError, StorageError
 from shared.ingest.backfill import request_backfill
 from shared.scoring.detector import Detector
 from shared.settings import Settings
-from shared.storage.ports import Message
+from shared.storage.ports import Container, Message, Stored
 from shared.telemetry import metrics
 from tests.clock import FakeClock
 from tests.house import HEARD_UTC, open_test_house, publish
@@ -124,7 +124,33 @@ def test_a_hydrophone_out_of_reach_grows_old(
         (report,) = house.poll()
 
     assert report.newest_utc is None
-    assert values(readings.take()["haro.hydrophone.newest"]) == {(WHERE,): before + 600}
+    seen = readings.take()
+    assert values(seen["haro.hydrophone.newest"]) == {(WHERE,): before + 600}
+    assert "haro.polls.failed" not in seen  # the stream's own fault
+
+
+def test_polls_that_haro_itself_failed_are_counted(
+    station: Station, detector: FakeDetector, tmp_path: Path, readings: Readings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each poll that fails for want of a store counts for its hydrophone alone; one that is postponed does not."""
+    clock = FakeClock(HEARD_UTC)
+    with open_test_house(tmp_path, publish(station, 6), publish(station, 6, name="well"), now=clock) as house:
+        get = house.storage.documents.get
+
+        def spoiled(container: Container, partition: str, doc_id: str) -> Stored | None:
+            if partition == "test_node":
+                raise StorageError("the page is malformed")
+            return get(container, partition, doc_id)
+
+        monkeypatch.setattr(house.storage.documents, "get", spoiled)
+        states = [[report.state for report in house.poll()] for _ in range(2)]
+        clock.advance(60)
+        states.append([report.state for report in house.poll()])
+
+    assert states == [["failed", "ended"], ["postponed", "ended"], ["failed", "ended"]]
+    seen = readings.take()
+    assert values(seen["haro.polls.failed"]) == {(WHERE,): 2}
+    assert list(seen["haro.hydrophone.newest"]) == [(("hydrophone", "well"),)]
 
 
 def test_a_model_that_does_not_load_is_counted(

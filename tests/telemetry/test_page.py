@@ -35,7 +35,7 @@ with metrics_page("127.0.0.1", int(sys.argv[1])):
     metrics.clip_recorded(result, now)
     metrics.gap_found(result.gaps[0])
     metrics.queue_seen(waiting=3, dead=2, oldest_age_s=45.0)
-    metrics.hydrophones_polled({"lab": now}, now)
+    metrics.hydrophones_polled({"lab": now}, ["lab"], now)
     metrics.model_failed()
     metrics.batches_resent(4)
     metrics.notified("moderators", "sent")
@@ -53,6 +53,7 @@ EXPECTED = {
     "haro_queue_dead",
     "haro_hydrophone_newest_seconds",
     "haro_model_load_failures",
+    "haro_polls_failed",
     "haro_resent",
     "haro_notifications",
 }

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.documents import result_blob_name
+from shared.documents import SENT, result_blob_name
 from shared.errors import StorageError
 from shared.storage.ports import DeadLetter, Message
 from shared.upkeep.deadletters import AT_ONCE, REPLAY_AFTER, DeadReport, is_due, replay, tend_dead_letters
@@ -66,6 +66,19 @@ def test_what_is_scored_already_goes_back_at_once(desk: Desk) -> None:
     assert tend(desk).replayed == 1
     assert desk.waiting() == [ONE.id]
     assert desk.queue.dead_letters() == []
+
+
+def test_a_result_nobody_can_read_brings_its_letter_back_three_times(desk: Desk) -> None:
+    """A scored batch that dies again each time is left in the end: somebody must look at it."""
+    desk.send(ONE)
+    desk.score(ONE)
+    for _ in REPLAY_AFTER:
+        desk.kill_message("its result cannot be read")
+        assert tend(desk).replayed == 1
+    desk.kill_message("its result cannot be read")
+
+    assert tend(desk).replayed == 0
+    assert desk.queue.stats().dead == 1
 
 
 def test_what_failed_is_tried_again_later_and_later_then_left(desk: Desk) -> None:
@@ -130,6 +143,34 @@ def test_a_fault_costs_no_letter_its_turn(desk: Desk, monkeypatch: pytest.Monkey
             tend(desk)
     assert tend(desk).replayed == 1
     assert [desk.sent(batch).replayed for batch in batches] == [1, 1, 1, 1]
+
+
+def test_a_spoiled_account_costs_no_other_letter_its_turn(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """An account that nobody can read is named, and the letter beside it goes back."""
+    desk.send(ONE, TWO)
+    for _ in range(2):
+        desk.kill_message("store down")
+    stored = desk.documents.get(SENT, ONE.hydrophone_id, ONE.clip_id)
+    assert stored is not None
+    desk.documents.replace(SENT, stored.body | {"batch": {}}, etag=stored.etag)
+    desk.clock.advance(REPLAY_AFTER[0].total_seconds())
+
+    assert tend(desk).replayed == 1
+    assert desk.waiting() == [TWO.id]
+    assert f"dead letter {ONE.id} cannot be looked into" in caplog.text
+
+
+def test_a_letter_that_did_not_go_back_keeps_its_turn(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the queue put back some only, as while another one holds the rest, no more than those are noted."""
+    desk.send(ONE, TWO)
+    for _ in range(2):
+        desk.kill_message("store down")
+    desk.clock.advance(REPLAY_AFTER[0].total_seconds())
+    put_back = desk.queue.replay
+    monkeypatch.setattr(desk.queue, "replay", lambda ids: put_back(set(ids) - {TWO.id}))
+
+    assert tend(desk).replayed == 1
+    assert [desk.sent(batch).replayed for batch in (ONE, TWO)] == [1, 0]
 
 
 def test_a_great_many_go_back_by_and_by(desk: Desk) -> None:

@@ -106,6 +106,38 @@ def test_the_vanished_are_found_behind_any_number_that_wait(desk: Desk, monkeypa
     assert desk.waiting() == [f"{lost.id}~1"]
 
 
+def test_what_was_scored_is_recorded_behind_any_number_that_wait(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many dead letters nobody tends, a result that nobody recorded is found, in the same round."""
+    monkeypatch.setattr("shared.upkeep.reconcile._MOST_LOST", 3)
+    dead = [make_batch(6 * k) for k in range(4)]
+    desk.send(*dead)
+    for _ in dead:
+        desk.kill_message("the model does not load")
+    desk.clock.advance(1)
+    desk.send(scored := make_batch(600))
+    desk.lose_message()
+    desk.score(scored)
+    desk.clock.advance(GRACE_S + 1)
+
+    recorded: list[str] = []
+    assert run(desk, recorded) == Reconciled(recorded=1, waiting=3)
+    assert recorded == [result_blob_name(scored.id)]
+
+
+def test_a_spoiled_account_costs_the_others_nothing(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """An account that nobody can read is named, and what vanished beside it is sent again."""
+    desk.send(ONE, TWO)
+    desk.lose_message()
+    desk.lose_message()
+    stored = desk.documents.get(SENT, ONE.hydrophone_id, ONE.clip_id)
+    assert stored is not None
+    desk.documents.replace(SENT, stored.body | {"batch": {}}, etag=stored.etag)
+    desk.clock.advance(GRACE_S + 1)
+
+    assert run(desk) == Reconciled(resent=1, failed=1)
+    assert f"{ONE.clip_id} cannot be set right" in caplog.text
+
+
 def test_a_queue_too_long_to_look_through_sends_nothing_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import uuid
@@ -10,13 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
-from shared.errors import BlobNotFound, StorageError, StorageFullError
-from shared.storage.ports import BlobInfo, check_blob_name, is_blob_name
+from filelock import FileLock
+
+from shared.errors import BlobNotFound, ConflictError, StorageError, StorageFullError
+from shared.storage.ports import Blob, BlobInfo, check_blob_name, is_blob_name
 
 RESERVED = ("clips/",)  # what may go again stops at the reserve; detections and results are what it is kept for
 _TEMPORARY = ".tmp"  # no blob name starts with a dot
+_REPLACE_LOCK = ".replace.lock"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 _ATTEMPTS = 100
@@ -82,11 +86,32 @@ class FolderBlobs:
     def get(self, name: str) -> bytes:
         """See `BlobStore.get`."""
         path = self._path(name)
-        with _explained(f"blob {name}"):
+        with _explained(f"blob {name}"), self._existing(name, path):
+            return path.read_bytes()
+
+    def copy_to(self, name: str, target: BinaryIO) -> None:
+        """See `BlobStore.copy_to`."""
+        path = self._path(name)
+        with _explained(f"blob {name}"), self._existing(name, path), path.open("rb") as source:
+            shutil.copyfileobj(source, target)
+
+    def get_if_changed(self, name: str, *, etag: str | None) -> Blob | None:
+        """See `BlobStore.get_if_changed`."""
+        data = self.get(name)
+        found = _etag(data)
+        return None if found == etag else Blob(data, found)
+
+    def replace(self, name: str, data: bytes, *, etag: str) -> str:
+        """See `BlobStore.replace`. One process at a time does it; a `put` at that very moment is not seen."""
+        with _explained(f"blob {name}"), FileLock(self.root / _REPLACE_LOCK):
             try:
-                return path.read_bytes()
-            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-                raise BlobNotFound(f"no blob {name} in {self.root}") from error
+                found = _etag(self.get(name))
+            except BlobNotFound:
+                found = None
+            if found != etag:
+                raise ConflictError(f"blob {name} is not what it was when it was read: read it again, then decide")
+            self.put(name, data)
+        return _etag(data)
 
     def exists(self, name: str) -> bool:
         """See `BlobStore.exists`."""
@@ -145,6 +170,15 @@ class FolderBlobs:
             )
         return path
 
+    @contextmanager
+    def _existing(self, name: str, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            if error.filename is not None and Path(error.filename) != path:
+                raise
+            raise BlobNotFound(f"no blob {name} in {self.root}") from error
+
     def _refuse_below_reserve(self, name: str, size: int) -> None:
         free = self._disk_usage(self.root).free
         if free - size < self._min_free_bytes:
@@ -166,6 +200,10 @@ class FolderBlobs:
         raise StorageError(
             f"cannot write {path}: its folder vanished {_ATTEMPTS} times; is another program deleting there?"
         )
+
+
+def _etag(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _entries(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:

@@ -5,7 +5,7 @@ names and sizes that every adapter accepts, and nothing beyond, are checked by `
 `document_keys`. All methods may be called from several threads.
 """
 
-from shared.storage.ports.blobs import BlobInfo, BlobStore, check_blob_name, is_blob_name
+from shared.storage.ports.blobs import Blob, BlobInfo, BlobStore, check_blob_name, is_blob_name
 from shared.storage.ports.documents import (
     Changes,
     Container,
@@ -33,6 +33,7 @@ from shared.storage.ports.storage import Storage
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
+    "Blob",
     "BlobInfo",
     "BlobStore",
     "Changes",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from shared.errors import StorageError
 
@@ -22,6 +22,14 @@ class BlobInfo:
     name: str
     size_bytes: int
     modified_utc: datetime
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A blob's bytes, and the etag of that content: whoever writes the blob next changes it."""
+
+    data: bytes
+    etag: str
 
 
 class BlobStore(Protocol):
@@ -41,6 +49,25 @@ class BlobStore(Protocol):
 
     def get(self, name: str) -> bytes:
         """The blob's bytes. Raises BlobNotFound."""
+        ...
+
+    def copy_to(self, name: str, target: BinaryIO) -> None:
+        """Write the blob's bytes to an open file, piece by piece: a large one need not fit in memory.
+
+        Raises BlobNotFound, before anything is written.
+        """
+        ...
+
+    def get_if_changed(self, name: str, *, etag: str | None) -> Blob | None:
+        """The blob as it is now, or None while it is still the one of that etag. Raises BlobNotFound."""
+        ...
+
+    def replace(self, name: str, data: bytes, *, etag: str) -> str:
+        """Write the blob in place of the one of that etag, and return the new one's.
+
+        Raises ConflictError when the blob is another one by now, or gone. A store that had to ask twice may raise it
+        although its first request wrote the blob: who gets it reads the blob, then decides.
+        """
         ...
 
     def exists(self, name: str) -> bool:

@@ -52,6 +52,11 @@ class Faults:
         with self._lock:
             self._planned.append(_Planned(fault, times, method, container))
 
+    def pending(self) -> list[Fault]:
+        """What has not happened yet."""
+        with self._lock:
+            return [planned.fault for planned in self._planned if planned.left]
+
     def clear(self) -> None:
         """Let everything go well again."""
         with self._lock:

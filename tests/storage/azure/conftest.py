@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.contract.azure_documents import azure_documents
+from tests.storage.azure.cloud import CLIPS, OTHERS, SESSIONS, Cloud
+
 if TYPE_CHECKING:
     from tests.contract.azure_queue import AzureQueue
 
@@ -18,3 +21,10 @@ def bus(service_bus: AzureQueue) -> Iterator[AzureQueue]:
     service_bus.empty()
     yield service_bus
     gc.collect()
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    """An empty store."""
+    with azure_documents(CLIPS, OTHERS, SESSIONS) as (documents, advance, emulator):
+        yield Cloud(documents, emulator, advance)

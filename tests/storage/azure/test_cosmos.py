@@ -1,68 +1,19 @@
-"""What the Cosmos DB adapter does beyond the contract: failing services, money, several threads."""
+"""The Cosmos DB adapter when the service fails: what is tried again, what is an error, and what it says."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from azure.cosmos import CosmosClient
-from azure.cosmos._change_feed.change_feed_iterable import ChangeFeedIterable
 
-from shared.documents import CONTAINERS, DETECTIONS
-from shared.errors import ConflictError, HaroError, StorageError, UnknownMark
-from shared.recording.channels import Channel
-from shared.recording.notify import NoticePolicy
-from shared.recording.record import plan_confirmed
+from shared.errors import ConflictError, HaroError, StorageError
 from shared.storage.azure.cosmos import CLIENT_OPTIONS, CosmosDocuments
-from shared.storage.azure.indexing import ensure_containers
-from shared.storage.ports import Container, Json
-from tests.clock import FakeClock
-from tests.contract.azure_documents import azure_documents
-from tests.emulators.cosmos import Answer, CosmosEmulator, Drop, Slow
-
-CLIPS = Container("clips", partition_key="site", indexed=("start_utc", "state"))
-OTHERS = Container("others", partition_key="site")
-SESSIONS = Container("sessions", partition_key="site", ttl_s=60)
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """The store, the emulator behind it and its time."""
-
-    documents: CosmosDocuments
-    emulator: CosmosEmulator
-    advance: Callable[[float], None]
-
-    def asked(self) -> list[str]:
-        """The methods of the requests for documents so far, from now on forgotten."""
-        asked = [request.method for request in self.emulator.requests if request.is_for_documents]
-        self.emulator.requests.clear()
-        return asked
-
-
-@pytest.fixture
-def cloud() -> Iterator[Cloud]:
-    """An empty store."""
-    with azure_documents(CLIPS, OTHERS, SESSIONS) as (documents, advance, emulator):
-        yield Cloud(documents, emulator, advance)
-
-
-def clip(doc_id: str, **fields: object) -> Json:
-    """A document of `CLIPS`."""
-    return {"id": doc_id, "site": "bush-point", **fields}
-
-
-def etag_of(cloud: Cloud, doc_id: str) -> str:
-    """The etag as it is read."""
-    stored = cloud.documents.get(CLIPS, "bush-point", doc_id)
-    assert stored is not None
-    return stored.etag
+from shared.storage.ports import Container
+from tests.emulators.cosmos import Answer, Drop, Slow
+from tests.storage.azure.cloud import CLIPS, OTHERS, Cloud, clip, etag_of
 
 
 def noted_sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -212,157 +163,6 @@ def test_a_container_that_is_not_there(cloud: Cloud) -> None:
         with pytest.raises(StorageError) as caught:
             call()
         assert not isinstance(caught.value, ConflictError)
-
-
-@pytest.mark.parametrize("doc_id", ["", "a/b", "a?b", "..", "x" * 300, "#"])
-def test_ids_that_cannot_be_are_absent(cloud: Cloud, doc_id: str) -> None:
-    """What may not be an id is not there, and is not made part of an address."""
-    cloud.documents.create(CLIPS, clip("a"))
-    assert cloud.documents.get(CLIPS, "bush-point", doc_id) is None
-    assert not cloud.documents.delete(CLIPS, "bush-point", doc_id)
-    assert len(cloud.documents.query(CLIPS)) == 1
-
-
-@pytest.mark.parametrize("name", ["ä ö", "a%2Fb", "a+b", "🐋", "a&b=c", "node:1:2-3"])
-def test_ids_and_partitions_of_any_letters(cloud: Cloud, name: str) -> None:
-    """Whatever letters an id and a partition have, the document is found by them and can be written and deleted."""
-    body = {"id": name, "site": name}
-    assert cloud.documents.create(CLIPS, body)
-    stored = cloud.documents.get(CLIPS, name, name)
-    assert stored is not None
-    cloud.documents.replace(CLIPS, {**body, "n": 1}, etag=stored.etag)
-    assert [one.body for one in cloud.documents.query(CLIPS, partition=name)] == [{**body, "n": 1}]
-    assert cloud.documents.delete(CLIPS, name, name)
-
-
-def test_a_limit_with_an_indexed_order_fetches_no_more(cloud: Cloud) -> None:
-    """Of 60 documents in 12 partitions, the last 2 cost two answers of 2 documents: one per physical partition."""
-    for n in range(60):
-        cloud.documents.create(CLIPS, {"id": f"{n:02}", "site": f"site-{n % 12}", "start_utc": f"{n:02}"})
-    cloud.emulator.charge = 0.0
-    found = cloud.documents.query(CLIPS, order_by="start_utc", descending=True, limit=2)
-    assert [one.body["id"] for one in found] == ["59", "58"]
-    assert cloud.emulator.charge < 10
-    everything = cloud.documents.query(CLIPS, order_by="start_utc", descending=True)
-    assert [one.body["id"] for one in everything] == [f"{n:02}" for n in reversed(range(60))]
-
-
-@pytest.mark.parametrize("descending", [False, True])
-@pytest.mark.parametrize("partition", [None, "site-1"])
-@pytest.mark.parametrize("order_by", [None, "id", "site", "start_utc", "unindexed"])
-def test_a_limit_takes_the_first_of_the_whole_order(
-    cloud: Cloud, order_by: str | None, partition: str | None, *, descending: bool
-) -> None:
-    """Strings, numbers, nulls, other values and nothing at all, over all partitions: a limit cuts the same order."""
-    values: list[Any] = ["b", 2, None, "a", 1.5, ..., True, "b", 2, [1], "a", ...]
-    for n, value in enumerate(values):
-        fields = {} if value is ... else {"start_utc": value, "unindexed": value}
-        cloud.documents.create(CLIPS, {"id": f"{n:02}", "site": f"site-{n % 4}", **fields})
-
-    def ask(limit: int | None) -> list[str]:
-        return [
-            one.body["id"]
-            for one in cloud.documents.query(
-                CLIPS, partition=partition, order_by=order_by, descending=descending, limit=limit
-            )
-        ]
-
-    everything = ask(None)
-    assert len(everything) == (12 if partition is None else 3)
-    assert [ask(limit) for limit in range(1, 14)] == [everything[:limit] for limit in range(1, 14)]
-
-
-def test_within_one_partition_one_question(cloud: Cloud) -> None:
-    """A query within a partition is one request, and so is a point read; neither asks for a plan."""
-    cloud.documents.create(CLIPS, clip("a", state="open", start_utc="1"))
-    cloud.asked()
-    cloud.documents.query(CLIPS, partition="bush-point", where={"state": "open"})
-    cloud.documents.get(CLIPS, "bush-point", "a")
-    assert cloud.asked() == ["POST", "GET"]
-
-
-def test_many_documents_come_page_by_page() -> None:
-    """What the service gives in small pages arrives whole, whatever the order."""
-    with azure_documents(CLIPS) as (documents, _, emulator):
-        emulator.routes.page_items = 2
-        for n in range(9):
-            documents.create(CLIPS, {"id": f"{n}", "site": f"site-{n % 3}", "start_utc": f"{9 - n}"})
-        assert len(documents.query(CLIPS)) == 9
-        assert [one.body["id"] for one in documents.query(CLIPS, order_by="start_utc", limit=7)] == list("8765432")
-        assert len(documents.query(CLIPS, partition="site-1")) == 3
-
-
-def test_finding_nothing_new_costs_little(cloud: Cloud) -> None:
-    """A look at the changes that finds none costs a request unit per physical partition, and comes back to its mark."""
-    for n in range(20):
-        cloud.documents.create(CLIPS, {"id": f"{n}", "site": f"site-{n}"})
-    mark, more = "", True
-    while more:
-        changes = cloud.documents.changes(CLIPS, after=mark)
-        mark, more = changes.mark, changes.more
-    cloud.emulator.charge = 0.0
-    changes = cloud.documents.changes(CLIPS, after=mark)
-    assert (changes.documents, changes.more) == ((), False)
-    assert cloud.emulator.charge == 2.0
-
-
-def test_marks_are_those_of_their_own_answer(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another thread's request, answered right after a page of changes came, does not lend its etag to the mark."""
-    fetch = ChangeFeedIterable._fetch_next
-    busy = ThreadPoolExecutor(1)
-
-    def overtaken(feed: ChangeFeedIterable, *args: Any) -> Any:
-        try:
-            return fetch(feed, *args)
-        finally:
-            busy.submit(cloud.documents.get, OTHERS, "bush-point", "a").result()
-
-    monkeypatch.setattr(ChangeFeedIterable, "_fetch_next", overtaken)
-    cloud.documents.create(OTHERS, clip("a"))
-    with busy:
-        mark, seen = "", []
-        for n in range(3):
-            cloud.documents.create(CLIPS, clip(f"{n}"))
-            more = True
-            while more:
-                changes = cloud.documents.changes(CLIPS, after=mark)
-                seen += [one.body["id"] for one in changes.documents]
-                mark, more = changes.mark, changes.more
-    assert seen == ["0", "1", "2"]
-
-
-def test_a_mark_of_a_container_made_anew(cloud: Cloud) -> None:
-    """A container deleted and created again does not know the marks of the old one."""
-    cloud.documents.create(OTHERS, clip("a"))
-    mark = cloud.documents.changes(OTHERS).mark
-    with CosmosClient(cloud.emulator.endpoint, cloud.emulator.key, **CLIENT_OPTIONS) as client:
-        database = client.get_database_client("predictions")
-        database.delete_container("others")
-        ensure_containers(database, [OTHERS])
-        anew = CosmosDocuments(database, [OTHERS])
-        with pytest.raises(UnknownMark, match="read them from the start"):
-            anew.changes(OTHERS, after=mark)
-
-
-def test_verdicts_are_followed_by_their_bookmark() -> None:
-    """On Haro's own containers: a verdict is planned once, later looks find only what is new, and cost little."""
-    with azure_documents(*CONTAINERS, page_items=2) as (documents, _, emulator):
-        now = FakeClock()
-        channels = [Channel.of("json://hooks.example/n", "subscribers", name="subs")]
-        look = partial(plan_confirmed, documents, channels, policy=NoticePolicy(), now=now)
-        verdict = {"reviewed": True, "SRKWFound": "yes", "dateModerated": "2026-03-20T22:30:00Z"}
-        for n in range(7):
-            said = verdict if n % 2 else {"reviewed": False, "SRKWFound": "no"}
-            detection = {"id": f"{n}", "source_guid": f"site-{n}", "timestamp": "2026-03-20T22:00:00Z", **said}
-            assert documents.create(DETECTIONS, detection)
-        assert [look(), look()] == [3, 0]
-        stored = documents.get(DETECTIONS, "site-0", "0")
-        assert stored is not None
-        documents.replace(DETECTIONS, {**stored.body, **verdict}, etag=stored.etag)
-        assert look() == 1
-        emulator.charge = 0.0
-        assert look() == 0
-        assert emulator.charge <= 3.0
 
 
 def test_every_error_is_ours(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

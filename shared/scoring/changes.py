@@ -1,29 +1,32 @@
-"""What a changed model makes of recordings, held against what the model it was made from does."""
+"""What one model makes of recordings, held against what another does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.errors import AudioError
-from shared.scoring.audio import mono, read_blocks
 from shared.scoring.detector import Detector
-from shared.scoring.frontend import Features, LogMel, peak_normalize, resample
-from shared.scoring.recording import CLIP_S, FileScore, score_recording
+from shared.scoring.frontend import LogMel
+from shared.scoring.recording import FileScore, score_recording
 
 SUFFIXES = frozenset({".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".mp4", ".ogg", ".opus", ".ts", ".wav"})
 
 
 @dataclass(frozen=True)
 class Change:
-    """One recording: how far window scores moved, and its confidence before and after."""
+    """One recording: how far scores moved, and its confidence before and after.
+
+    Scores are those of its windows; where the two models cut it into other windows, the whole recording's confidence.
+    """
 
     file: str
-    windows: int
+    scores: int
     largest: float
     mean: float
     confidence: float
@@ -34,7 +37,7 @@ class Change:
         """As the report has it."""
         return {
             "file": self.file,
-            "windows": self.windows,
+            "scores": self.scores,
             "largest_change": round(self.largest, 6),
             "mean_change": round(self.mean, 6),
             "confidence": round(self.confidence, 6),
@@ -51,13 +54,13 @@ class Changes:
 
     @property
     def largest(self) -> float:
-        """How far the score of any window moved."""
+        """How far any score moved."""
         return max(change.largest for change in self.each)
 
     @property
     def mean(self) -> float:
-        """How far windows' scores moved on average."""
-        return sum(change.mean * change.windows for change in self.each) / sum(change.windows for change in self.each)
+        """How far scores moved on average."""
+        return sum(change.mean * change.scores for change in self.each) / sum(change.scores for change in self.each)
 
     @property
     def flips(self) -> int:
@@ -91,18 +94,6 @@ def recordings_in(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def windows_of(paths: Sequence[Path], log_mel: LogMel, *, most: int) -> Iterator[Features]:
-    """Windows of the recordings as the model takes them in, (1, mels, frames) each, some `most` in all.
-
-    Each recording gives as many at most as its share, spread over its length. Raises AudioError.
-    """
-    share = -(-most // len(paths))
-    for path in paths:
-        windows = np.concatenate(list(_minutes(path, log_mel)))
-        for index in np.unique(np.linspace(0, len(windows) - 1, min(share, len(windows))).round().astype(int)):
-            yield windows[index : index + 1]
-
-
 def scores_of(
     paths: Sequence[Path], detector: Detector, done: Callable[[], None] = lambda: None
 ) -> tuple[FileScore, ...]:
@@ -119,11 +110,11 @@ def changes_between(before: Sequence[FileScore], after: Sequence[FileScore]) -> 
     """How the scores `after` differ from those `before`, of the same recordings in the same order."""
     each = []
     for old, new in zip(before, after, strict=True):
-        moved = np.abs(np.array([w.score for w in new.windows]) - np.array([w.score for w in old.windows]))
+        moved = _moved(old, new)
         each.append(
             Change(
                 file=old.file,
-                windows=moved.size,
+                scores=moved.size,
                 largest=float(moved.max()),
                 mean=float(moved.mean()),
                 confidence=old.confidence,
@@ -134,15 +125,7 @@ def changes_between(before: Sequence[FileScore], after: Sequence[FileScore]) -> 
     return Changes(tuple(each))
 
 
-def _minutes(path: Path, log_mel: LogMel) -> Iterator[Features]:
-    """A recording's windows, minute by minute as it is scored."""
-    params = log_mel.params
-    enough = False
-    for block in read_blocks(path, block_s=CLIP_S, overlap_s=0.0):
-        samples = resample(mono(block.waveform)[0], block.waveform.sample_rate_hz, params.sample_rate_hz)
-        if len(samples) >= log_mel.min_samples:
-            enough = True
-            samples = peak_normalize(samples) if params.peak_normalize else samples
-            yield log_mel.model_input(log_mel.mel_db(samples))
-    if not enough:
-        raise AudioError(f"{path} is too short to calibrate with: less than {params.n_fft} samples")
+def _moved(old: FileScore, new: FileScore) -> NDArray[np.float64]:
+    if [(w.start_s, w.end_s) for w in old.windows] != [(w.start_s, w.end_s) for w in new.windows]:
+        return np.array([abs(new.confidence - old.confidence)])
+    return np.array([abs(n.score - o.score) for n, o in zip(new.windows, old.windows, strict=True)])

@@ -1,0 +1,1 @@
+"""The registry of models, tested room by room."""
