@@ -1,7 +1,7 @@
 # make demo    hear Haro work: a hydrophone's day in fast motion, no network needed
 # make run     listen to Orcasound's public hydrophones until Ctrl-C
 # make test    the whole test suite        make check   lint, types, architecture
-# make bench   how fast Haro scores, in how much memory, and what that costs: about four minutes
+# make bench   how fast Haro scores, in how much memory, and what that costs: about five minutes
 # make emulators   Blob Storage, Service Bus and Cosmos DB on this machine, for `func start`, until Ctrl-C
 PYTHON ?= python3
 HARO := .venv/bin/haro

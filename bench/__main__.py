@@ -26,8 +26,8 @@ _TABLE_WIDTH = 140
 def main(
     *,
     only: Annotated[list[str] | None, typer.Option(help=f"Measure this alone, of {', '.join(VARIANTS)}.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each model's process is started.")] = 3,
-    warm_s: Annotated[float, typer.Option(min=0.0, max=60.0, help="How long each of them then scores.")] = 2.0,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each model's process is started.")] = 4,
+    warm_s: Annotated[float, typer.Option(min=0.0, max=60.0, help="How long each of them then scores.")] = 4.0,
     segments: Annotated[int, typer.Option(min=1, max=60, help="Segments of 10 s in the clip.")] = SEGMENTS,
     out: Annotated[Path, typer.Option(help="The folder for latest.json and latest.png.")] = HERE,
 ) -> None:
