@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import floor
 from pathlib import Path
 
 from bench import cost
@@ -54,7 +55,7 @@ def _scaling(figures: Mapping[str, Figure]) -> str:
             f"{figures[f'{name}.all'].value:.2f} s",
             f"{figures[f'{name}.times_real_time'].value:.3g} x",
             f"{figures[f'{name}.stage'].value:.2f} s",
-            f"{figures[f'{name}.hydrophones_per_core'].value:.0f}",
+            f"{floor(figures[f'{name}.hydrophones_per_core'].value)}",
             f"{figures[f'{name}.peak_memory'].value:.0f} MB",
         ]
         for name, told in _SHOWN.items()

@@ -275,7 +275,8 @@ def frame_channels(frame: av.AudioFrame, name: str) -> list[Samples]:
         raise AudioError(f"{name} holds samples of format {form.name}. Convert it to 16-bit WAV or FLAC.")
     # Not frame.to_ndarray: it takes four times as long, and AAC comes in frames of 20 ms.
     if form.is_planar:
-        raw = [np.frombuffer(memoryview(plane), dtype, frame.samples) for plane in frame.planes]
+        planes = frame.planes[:count]  # of 8 channels PyAV finds 9 planes, the last of them no memory of ours
+        raw = [np.frombuffer(memoryview(plane), dtype, frame.samples) for plane in planes]
     else:
         raw = list(np.frombuffer(memoryview(frame.planes[0]), dtype, frame.samples * count).reshape(-1, count).T)
     return raw if dtype is np.float32 else [_full_scale_1(channel) for channel in raw]

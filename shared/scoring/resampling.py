@@ -7,7 +7,7 @@ scipy's, in float64 too, three times as quick, and without `import scipy.signal`
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Iterator
 from math import gcd
 
 import numpy as np
@@ -20,8 +20,11 @@ _REACH = 10
 _KAISER_BETA = 5.0
 """resample_poly's own filter: 10 samples of the lower rate to each side, under a Kaiser window of this beta."""
 
-# How many samples are made by one product, and how many rows are laid out at a time: as much as the cache holds.
-_PHASES_AT_ONCE, _ROWS_AT_ONCE = 40, 256
+_PHASES_AT_ONCE = 20
+
+# Multiplications in one product. OpenBLAS gives larger ones to several threads, which wait for one another: ten times
+# as long where the cores have other work. Source: its interface/gemm.c, SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD.
+_LARGEST_PRODUCT = 2**18
 
 _Values = NDArray[np.float64]
 
@@ -51,29 +54,27 @@ def _resample_one(samples: Samples, up: int, down: int) -> Samples:
     padded = np.zeros(rows * used + 2 * reach)
     padded[reach : reach + samples.size] = samples
     resampled = np.empty((rows, made), np.float32)
-    for phases, first, taps in _phases(up, down, made):
-        step = padded.itemsize
+    for phases, first, taps in _phases(up, down, min(made, count)):
+        step, at_once = padded.itemsize, max(1, _LARGEST_PRODUCT // taps.size)
         sound = as_strided(padded[first + reach :], (rows, len(taps)), (used * step, step), writeable=False)
-        for row in range(0, rows, _ROWS_AT_ONCE):
-            resampled[row : row + _ROWS_AT_ONCE, phases] = sound[row : row + _ROWS_AT_ONCE] @ taps
+        for row in range(0, rows, at_once):
+            resampled[row : row + at_once, phases] = sound[row : row + at_once] @ taps
     return resampled.reshape(-1)[:count]
 
 
-@lru_cache(maxsize=4)
-def _phases(up: int, down: int, made: int) -> tuple[tuple[slice, int, _Values], ...]:
+def _phases(up: int, down: int, made: int) -> Iterator[tuple[slice, int, _Values]]:
     """The samples made of one row: which, from which sample of the sound on, and by which taps (samples, made).
 
-    Sample m is the sum over k of sound[k] * filter[middle + m * down - k * up].
+    One after the other, for of rates with nothing in common they are hundreds of MB. Sample m is the sum over k of
+    sound[k] * filter[middle + m * down - k * up].
     """
     filters, middle = _low_pass(up, down)
-    parts = []
     for start in range(0, made, _PHASES_AT_ONCE):
         stop = min(start + _PHASES_AT_ONCE, made)
         first, last = -((middle - start * down) // up), ((stop - 1) * down + middle) // up
         tap = middle + np.arange(start, stop) * down - np.arange(first, last + 1)[:, None] * up
         inside = (tap >= 0) & (tap <= 2 * middle)
-        parts.append((slice(start, stop), first, np.where(inside, filters[tap.clip(0, 2 * middle)], 0.0)))
-    return tuple(parts)
+        yield slice(start, stop), first, np.where(inside, filters[tap.clip(0, 2 * middle)], 0.0)
 
 
 def _low_pass(up: int, down: int) -> tuple[_Values, int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,17 @@ def test_the_figures_kept_are_of_every_model() -> None:
 
     assert {f"{name}.all" for name in VARIANTS} <= set(figures)
     assert {target.name for target in TARGETS} <= set(figures)
+
+
+def test_no_core_is_said_to_carry_more_than_it_can() -> None:
+    """Hydrophones a core are whole ones: the tenth of 9.57 would keep the core busier than the page says."""
+    figures = read_figures(LATEST)
+    figures["bundled.hydrophones_per_core"] = replace(figures["bundled.hydrophones_per_core"], value=9.57)
+
+    page = page_with_tables(PAGE.read_text(encoding="utf-8"), figures)
+
+    row = next(line for line in page.splitlines() if line.startswith("| the bundled model |"))
+    assert row.split(" | ")[4] == "9"
 
 
 def test_a_page_without_its_marks_is_told() -> None:

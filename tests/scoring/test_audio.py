@@ -32,11 +32,11 @@ def tone(duration_s: float, *, channels: int = 1, level: float = 0.5) -> NDArray
 def encoded(samples: NDArray[np.float32], *, form: str, codec: str, sample_format: str, rate: int = RATE) -> bytes:
     """The samples in some container and codec."""
     file = io.BytesIO()
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[samples.shape[0]]
+    layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[samples.shape[0]]
     with av.open(file, "w", format=form) as container:
         out = cast("av.AudioStream", container.add_stream(codec, rate=rate, layout=layout))
         out.codec_context.format = sample_format
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=layout)
+        frame = av.AudioFrame.from_ndarray(samples.T.reshape(1, -1), format="flt", layout=layout)
         frame.sample_rate = rate
         for converted in av.AudioResampler(format=sample_format, layout=layout, rate=rate).resample(frame):
             container.mux(out.encode(converted))
@@ -130,13 +130,14 @@ def test_the_real_stereo_segment_has_no_dead_channel(shared_dir: Path) -> None:
         ("wav", "pcm_u8", "u8", 2**-6),
         ("flac", "flac", "s16", 2**-15),
         ("aiff", "pcm_s16be", "s16", 2**-15),
+        ("wv", "wavpack", "s16p", 2**-15),
     ],
 )
 @pytest.mark.parametrize("channels", [1, 2, 6])
 def test_lossless_formats_come_back_as_they_were(
     form: str, codec: str, sample_format: str, tolerance: float, channels: int
 ) -> None:
-    """Every sample format of WAV, FLAC and AIFF is read at full scale 1.0, channel by channel."""
+    """Every sample format of WAV, FLAC, AIFF and WavPack is read at full scale 1.0, channel by channel."""
     samples = tone(0.5, channels=channels)
 
     [block] = read(encoded(samples, form=form, codec=codec, sample_format=sample_format))
@@ -145,6 +146,16 @@ def test_lossless_formats_come_back_as_they_were(
     assert block.waveform.samples.dtype == np.float32
     assert block.waveform.samples.shape == samples.shape
     assert np.abs(block.waveform.samples - samples).max() <= tolerance
+
+
+def test_eight_channels_are_read_each_from_its_plane() -> None:
+    """As many channels as FFmpeg has room for in a frame are told from what lies behind them in memory."""
+    samples = tone(0.5, channels=8)
+
+    [block] = read(encoded(samples, form="wv", codec="wavpack", sample_format="s16p"))
+
+    assert block.waveform.samples.shape == samples.shape
+    assert np.abs(block.waveform.samples - samples).max() <= 2**-15
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from math import gcd
 
 import numpy as np
@@ -65,6 +66,19 @@ def test_channels_are_resampled_each() -> None:
 
     assert resampled.shape == (3, 2000)
     assert all(np.array_equal(resampled[i], resample(sound[i], 48_000, MODEL_HZ)) for i in range(3))
+
+
+@pytest.mark.parametrize("from_hz", [48_000, 192_000, 44_100])
+def test_no_other_thread_is_set_to_work(from_hz: int) -> None:
+    """Cores are left to the clips beside: the processor time that is taken is that of the thread that asks."""
+    sound = np.zeros(10 * from_hz, np.float32)
+    others_s = []
+    for _ in range(5):
+        process_s, thread_s = time.process_time(), time.thread_time()
+        resample(sound, from_hz, MODEL_HZ)
+        others_s.append(time.process_time() - process_s - (time.thread_time() - thread_s))
+
+    assert min(others_s) < 0.001
 
 
 @pytest.mark.parametrize("shape", [(0,), (2, 0)])
