@@ -72,7 +72,7 @@ def list_models(data: Data = None, as_json: AsJson = False) -> None:
         table.add_column(heading, overflow="fold")
     table.add_row(f"{BUNDLED} ({bundled})", "" if broken else _role(None, pointer), "", "", "", "")
     for entry in entries:
-        role = "" if broken else _role(_known(entry), pointer)
+        role = "" if broken else _role(entry.known, pointer)
         size, added = f"{entry.size_bytes / _MB:.1f}", f"{entry.added_at:%Y-%m-%d %H:%M}"
         table.add_row(str(entry), role, size, added, entry.added_by, entry.sha256[:12])
     console = wide_console()
@@ -219,10 +219,6 @@ def _ref(named: str) -> ModelRef | None:
     return None if named == BUNDLED else ModelRef.named(named)
 
 
-def _known(entry: ModelEntry) -> KnownModel:
-    return KnownModel.model_validate(entry.model_dump())
-
-
 def _name(model: KnownModel | None) -> str:
     return str(model) if model else BUNDLED
 
@@ -245,7 +241,7 @@ def _detector(named: str, house: House) -> Detector:
     if named.endswith(".onnx"):
         try_out(_read(Path(named)), source=named, threads=threads, batch_size=batch_size)
         return Detector.load(Path(named), threads=threads, batch_size=batch_size)
-    model = model or _known(registry.entry(ModelRef.named(named)))
+    model = model or registry.entry(ModelRef.named(named)).known
     return admit(partial(registry.fetch, model), model, threads=threads, batch_size=batch_size)
 
 

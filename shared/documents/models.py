@@ -62,6 +62,11 @@ class ModelEntry(KnownModel):
     added_by: str
     added_at: Utc
 
+    @property
+    def known(self) -> KnownModel:
+        """The model without what is told of its adding, as the pointer names it."""
+        return KnownModel(name=self.name, version=self.version, sha256=self.sha256)
+
 
 class Production(Document):
     """The pointer to the model that is to score. Where it names none, and without one, that is the bundled one.

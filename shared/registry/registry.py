@@ -119,7 +119,7 @@ class Registry:
         """
         model = None
         if ref is not None:
-            model = KnownModel.model_validate(self.entry(ref).model_dump())
+            model = self.entry(ref).known
             self._check(model)
         before = self._read_pointer()
         try:

@@ -125,7 +125,7 @@ class ServedModel:
             return pointer.says.model if pointer.says else None
         if str(self._pinned) == self._bundled().metadata.model_version:
             return None
-        return self._wanted or KnownModel.model_validate(registry.entry(self._pinned).model_dump())
+        return self._wanted or registry.entry(self._pinned).known
 
     def _swap(self, registry: Registry, model: KnownModel | None) -> None:
         try:

@@ -46,7 +46,7 @@ def external_data(path: Path, location: str) -> Path:
 
 
 def huge_tensor(path: Path, *, at_load: bool) -> Path:
-    """A model of a few hundred bytes that asks for 400 GB, when it is loaded or when it scores."""
+    """A model of about a kilobyte that asks for 400 GB, when it is loaded or when it scores."""
 
     def change(model: onnx.ModelProto) -> None:
         graph = model.graph
