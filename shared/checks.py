@@ -6,15 +6,27 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
-from shared.documents import BLOB_CONTAINERS, CLIPS, CONTAINERS, CURSORS, ClipRecord, result_blob_name
+from shared.documents import (
+    BLOB_CONTAINERS,
+    CLIPS,
+    CONTAINERS,
+    CURSORS,
+    SENT,
+    ClipRecord,
+    SentBatch,
+    result_blob_name,
+)
 from shared.errors import HaroError, SettingsError, StreamError, StreamNotFound
 from shared.house import House
 from shared.hydrophones import Hydrophone
 
 _SILENT_AFTER_S = 180.0
 _DEAF_AFTER_S = 900.0
+_CLIPS_LOOKED_AT = 30
+_SOUND_S = 1.0  # less of a clip than this is what rounding leaves of gaps
 
 
 @dataclass(frozen=True)
@@ -138,22 +150,48 @@ def check_hearing(house: House, hydrophone: Hydrophone) -> Finding:
     """See whether what the hydrophone publishes is scored: a stream that is heard of and not scored is deafness."""
     what = f"hearing {hydrophone.id}"
     try:
-        newest = house.storage.documents.query(
-            CLIPS, partition=hydrophone.id, order_by="start_utc", descending=True, limit=1
-        )
-        if not newest:
-            return Finding(what, ok=True, found="nothing was scored yet")
-        end_utc = ClipRecord.model_validate(newest[0].body).end_utc
         playlist = house.streams.playlist(hydrophone, house.streams.latest_epoch(hydrophone))
+        scored_utc = _scored_until(house, hydrophone)
+        if scored_utc is None:
+            return _not_heard_yet(house, hydrophone, what)
     except StreamError:
         return Finding(what, ok=True, found="the stream cannot be read (see above)")
     except HaroError as error:
         return Finding(what, ok=False, found=str(error), to_do="see the message")
-    found = f"scored up to {end_utc:%Y-%m-%d %H:%M:%S} UTC"
-    published = playlist.segments[-1].end_utc if playlist.segments else end_utc
-    deaf = (published - end_utc).total_seconds() > _DEAF_AFTER_S
-    to_do = f"published up to {published:%H:%M:%S}: is Haro running? `haro dead-letters` may tell" if deaf else ""
-    return Finding(what, ok=not deaf, found=found, to_do=to_do)
+    found = f"scored up to {scored_utc:%Y-%m-%d %H:%M:%S} UTC"
+    published = playlist.segments[-1].end_utc if playlist.segments else scored_utc
+    deaf = (published - scored_utc).total_seconds() > _DEAF_AFTER_S
+    to_do = (
+        f"published up to {published:%H:%M:%S}: is Haro running? `haro dead-letters` may tell; where segments cannot "
+        "be fetched or read, ask who keeps the node"
+    )
+    return Finding(what, ok=not deaf, found=found, to_do=to_do if deaf else "")
+
+
+def _scored_until(house: House, hydrophone: Hydrophone) -> datetime | None:
+    """The end of the newest clip with any sound in it, of the last ones; where all are empty, the start of these."""
+    newest = house.storage.documents.query(
+        CLIPS, partition=hydrophone.id, order_by="start_utc", descending=True, limit=_CLIPS_LOOKED_AT
+    )
+    clips = [ClipRecord.model_validate(stored.body) for stored in newest]
+    heard = (clip.end_utc for clip in clips if (clip.end_utc - clip.start_utc).total_seconds() - clip.gap_s > _SOUND_S)
+    return next(heard, clips[-1].start_utc if clips else None)
+
+
+def _not_heard_yet(house: House, hydrophone: Hydrophone, what: str) -> Finding:
+    """There is no record of any clip: the app may be new, or not listen, or what it sends may get nowhere."""
+    documents = house.storage.documents
+    on_their_way = documents.query(SENT, partition=hydrophone.id, order_by="sent_utc", limit=1)
+    if on_their_way:
+        age_s = (house.now() - SentBatch.model_validate(on_their_way[0].body).sent_utc).total_seconds()
+        late = age_s > _DEAF_AFTER_S
+        to_do = "`haro dead-letters` may tell; in Azure, `azd hooks run postdeploy` lets new results call the app"
+        found = f"sent {age_s:.0f} s ago, nothing recorded yet"
+        return Finding(what, ok=not late, found=found, to_do=to_do if late else "")
+    if house.settings.storage == "azure" and documents.get(CURSORS, hydrophone.id, hydrophone.id) is None:
+        to_do = "ask again a minute after the app was deployed; else look at its log: the function enqueue does not run"
+        return Finding(what, ok=False, found="never polled", to_do=to_do)
+    return Finding(what, ok=True, found="nothing was scored yet")
 
 
 def check_stream(house: House, hydrophone: Hydrophone) -> Finding:

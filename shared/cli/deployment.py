@@ -40,8 +40,9 @@ def read_outputs(environment: str | None, *, folder: Path = Path(".azure")) -> d
 
 
 def variables(outputs: dict[str, str]) -> dict[str, str]:
-    """The environment variables under which Haro reaches that deployment's storage."""
-    return {"HARO_STORAGE": "azure"} | {variable: outputs[key] for key, variable in _VARIABLES.items()}
+    """The environment variables under which Haro reaches that deployment's storage, and knows its hydrophones."""
+    listened_to = {name: outputs[name] for name in ("HARO_HYDROPHONES",) if name in outputs}
+    return {"HARO_STORAGE": "azure"} | {variable: outputs[key] for key, variable in _VARIABLES.items()} | listened_to
 
 
 def check_app(outputs: dict[str, str]) -> Iterator[Finding]:

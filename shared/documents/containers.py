@@ -1,4 +1,8 @@
-"""The containers that documents are stored in, with their partition keys and indexed fields."""
+"""The containers that documents are stored in, with their partition keys, indexed fields, vectors and times to live.
+
+None has a time to live: what is done with is deleted by whoever is done (`sent`), and the rest is data that scientists
+come back for, or the memory of who was told (`outbox`), without which an old call confirmed again would be told again.
+"""
 
 from __future__ import annotations
 

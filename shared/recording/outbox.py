@@ -213,6 +213,8 @@ class _Round:
 
     def _mark_failed(self, entries: Sequence[OutboxEntry], error: str) -> None:
         self._count("failed")
+        if any(self._policy.gives_up(entry, self._now()) for entry in entries):
+            metrics.notified(self._channel.audience, "given_up")
         for entry in entries:
             changes: dict[str, Any] = {"last_error": error}
             if self._policy.gives_up(entry, self._now()):

@@ -47,15 +47,16 @@ _load_failures = _meter.create_counter(
 )
 _resent = _meter.create_counter("haro.resent", unit="{batch}", description="Batches that vanished and were sent again")
 _notifications = _meter.create_counter(
-    "haro.notifications", unit="{notification}", description="Messages sent or failed, and entries suppressed"
+    "haro.notifications", unit="{notification}", description="Messages sent, failed or given up; entries suppressed"
 )
 
-Outcome = Literal["sent", "failed", "suppressed"]
+Outcome = Literal["sent", "failed", "given_up", "suppressed"]
 
 
 def clip_scored(result: ClipResult, now: datetime) -> None:
     """Count a new result, its windows' scores and, for live sound, how late it is.
 
+    A clip of which all sound is missing is counted, but late it cannot be: it is no sign that its hydrophone is heard.
     Every window is in `haro.score`, not each clip's best: most of them hear the sea and not orcas, so that the whole
     moves with the hydrophone and the model, while the best moves with every visit of orcas.
     """
@@ -64,13 +65,13 @@ def clip_scored(result: ClipResult, now: datetime) -> None:
     _clips.add(1, {**where, **model, "detected": result.detected})
     for window in result.windows:
         _score.record(window.score, {**where, **model})
-    if result.origin == "live":
+    if result.origin == "live" and result.windows:
         _to_scored.record(_late_s(result, now), where)
 
 
 def clip_recorded(result: ClipResult, now: datetime) -> None:
     """For live sound, note how late its record is. What a backfill brings is late on purpose and would only blur it."""
-    if result.origin == "live":
+    if result.origin == "live" and result.windows:
         _to_recorded.record(_late_s(result, now), {"hydrophone": result.hydrophone_id})
 
 
@@ -105,7 +106,7 @@ def batches_resent(count: int) -> None:
 
 
 def notified(audience: Audience, outcome: Outcome) -> None:
-    """Count a message that was sent or failed, or an entry of the outbox that was suppressed."""
+    """Count a message that was sent, failed or was given up, or an entry of the outbox that was suppressed."""
     _notifications.add(1, {"audience": audience, "outcome": outcome})
 
 

@@ -63,8 +63,9 @@ def tend_dead_letters(
         kinds[kind] += 1
         reasons[letter.reason] += 1
     replayed = replay(due, queue=queue, documents=documents, now=now) if due else 0
-    _tell(reasons)
-    return DeadReport(dict(kinds), replayed, dict(reasons))
+    report = DeadReport(dict(kinds), replayed, dict(reasons))
+    _tell(report)
+    return report
 
 
 def replay(
@@ -125,11 +126,15 @@ def _note_turn(batch: SegmentBatch, documents: DocumentStore, now: datetime) -> 
         return  # recorded meanwhile, or noted by another
 
 
-def _tell(reasons: Counter[str]) -> None:
-    """A line for each of the commonest reasons, and one for the rest."""
-    told = reasons.most_common(_REASONS_TOLD)
+def _tell(report: DeadReport) -> None:
+    """A line of the kinds, one for each of the commonest reasons, and one for the rest."""
+    if not report.total:
+        return
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.kinds.items()))
+    _log.error("%d dead letters (`haro dead-letters`): %s; %d put back", report.total, kinds, report.replayed)
+    told = Counter(report.reasons).most_common(_REASONS_TOLD)
     for reason, count in told:
-        _log.error("%d dead letters (`haro dead-letters`): %s", count, reason)
-    rest = reasons.total() - sum(count for _, count in told)
+        _log.error("%d dead letters: %s", count, reason)
+    rest = report.total - sum(count for _, count in told)
     if rest:
-        _log.error("%d dead letters for other reasons (`haro dead-letters`)", rest)
+        _log.error("%d dead letters for other reasons", rest)

@@ -72,6 +72,12 @@ def test_what_azd_wrote_leads_to_the_deployments_storage(monkeypatch: pytest.Mon
 
     assert (load_settings().storage, load_settings().cosmos_database) == ("azure", "orcas")
     assert load_connections().cosmos_endpoint == OUTPUTS["COSMOS_ENDPOINT"]
+    assert "HARO_HYDROPHONES" not in variables(OUTPUTS)
+
+
+def test_a_deployment_with_its_own_hydrophones_is_asked_for_those() -> None:
+    """The list that was deployed is the one whose hearing is checked."""
+    assert variables(OUTPUTS | {"HARO_HYDROPHONES": "shared/mine.toml"})["HARO_HYDROPHONES"] == "shared/mine.toml"
 
 
 @pytest.mark.parametrize("name", [None, "none"])

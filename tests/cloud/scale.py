@@ -159,7 +159,7 @@ def scale(hydrophones: int, *, minutes: float, http: bool = False) -> Iterator[R
         queue = ServiceBusQueue(bus, QUEUE, max_deliveries=QUEUE_SETTINGS.max_deliveries)
         stack.callback(queue.close)
         receiver = stack.enter_context(bus.get_queue_receiver(QUEUE))
-        run = Run(sea, sea, CosmosDocuments(database, CONTAINERS), queue, clock, cosmos, service_bus, receiver)
+        run = Run(sea, sea, CosmosDocuments(lambda: database, CONTAINERS), queue, clock, cosmos, service_bus, receiver)
         if http:
             run.station = stack.enter_context(Station())
             run.streams = HttpStreams(stack.enter_context(closing(Http(HttpLimits(attempts=1)))))

@@ -26,4 +26,4 @@ def azure_documents(
     ):
         database = client.create_database("predictions")
         ensure_containers(database, containers)
-        yield CosmosDocuments(database, containers, page_items=page_items), clock.advance, emulator
+        yield CosmosDocuments(lambda: database, containers, page_items=page_items), clock.advance, emulator

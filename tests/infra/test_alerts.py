@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from azure.monitor.opentelemetry.exporter.export.metrics._exporter import _convert_point_to_envelope
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from shared.recording.notify import NoticePolicy
+from shared.telemetry.metrics import Outcome
 from tests.conftest import ROOT
 from tests.infra.bicep import walk
 from tests.infra.metrics import METRICS
@@ -30,10 +32,11 @@ _TABLES = {"AppMetrics", "AppExceptions"}
 
 
 def test_the_set_of_alerts_is_complete() -> None:
-    """Somebody is told of: a deaf hydrophone, silence, lateness, a model, polls or messages that fail, dead letters."""
+    """Somebody is told of: a deaf hydrophone, silence, lateness, a model, failing polls and messages, dead letters."""
     names = {rule["name"] for rule in RULES} | {ALERTS.resource("deadLetters").body["name"]}
 
-    assert names == {"haro-deaf", "haro-silent", "haro-late", "haro-model", "haro-failing", "haro-dead-letters"}
+    spoken_of = {"deaf", "silent", "late", "model", "failing", "untold", "dead-letters"}
+    assert names == {f"haro-{name}" for name in spoken_of}
 
 
 def test_the_table_of_metrics_is_the_codes() -> None:
@@ -95,9 +98,10 @@ def test_an_alert_looks_at_its_own_window_and_says_what_is_wrong(rule: dict[str,
     properties = ALERTS.resource("logAlerts").body["properties"]
     title, description = rule["title"], rule["description"]
 
-    assert properties["windowSize"] == "PT15M"
-    assert set(re.findall(r"ago\((\w+)\)", rule["query"])) == {"15m"}
-    assert rule["query"].count("AppMetrics") + rule["query"].count("AppExceptions") == rule["query"].count("ago(15m)")
+    assert properties["windowSize"] == "rule.window"
+    ago = f"ago({rule['window'].removeprefix('PT').lower()})"
+    assert set(re.findall(r"ago\(\w+\)", rule["query"])) == {ago}
+    assert rule["query"].count("AppMetrics") + rule["query"].count("AppExceptions") == rule["query"].count(ago)
     assert title
     assert description.endswith(".")
     assert not rule["dimension"] or re.search(rf"\bby {rule['dimension']} =", rule["query"])
@@ -112,8 +116,23 @@ def test_audio_that_only_grows_older_is_no_sign_of_life() -> None:
     deaf, silent = ({rule["name"]: rule for rule in RULES}[f"haro-{name}"] for name in ("deaf", "silent"))
 
     (published,) = re.findall(r"newest_s < (\d+)", deaf["query"])
-    assert re.findall(r"Sum < (\d+)", silent["query"]) == [published]
-    assert (silent["operator"], silent["threshold"]) == ("LessThan", 1)
+    assert re.findall(r"young = countif\(Sum < (\d+)\)", silent["query"]) == [published]
+    # Without `by` the sum is one row, also of nothing: an app that reports nothing at all is silent, too.
+    assert re.search(r"summarize young = [^|]*\| where young == 0\s*$", re.sub(r"//.*", "", silent["query"]))
+
+
+def test_a_message_that_keeps_failing_keeps_its_alert() -> None:
+    """However far apart the tries become, enough of them fall into the alert's window; a message given up is told."""
+    (untold,) = [rule for rule in RULES if rule["name"] == "haro-untold"]
+    policy = NoticePolicy()
+    hours = int(untold["window"].removeprefix("PT").removesuffix("H"))
+    (most,) = re.findall(r"failed > (\d+)", untold["query"])
+    first_tries_s = [policy.retry_after(attempts).total_seconds() for attempts in range(1, int(most) + 1)]
+
+    assert sum(first_tries_s) < 15 * 60
+    assert (hours * 3600) // (policy.longest_retry_s + 60) > int(most)
+    assert "given_up > 0" in untold["query"]
+    assert {"failed", "given_up"} <= set(get_args(Outcome))
 
 
 def test_whoever_waits_for_a_result_or_for_its_record_is_late() -> None:

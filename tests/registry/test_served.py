@@ -166,12 +166,13 @@ def test_a_hostile_model_is_tried_once(
     desk: Desk, tmp_path: Path, make: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that got into the registry all the same is refused by the worker, once, and another one is taken up."""
-    monkeypatch.setattr("shared.registry.trial.Limits.__init__.__defaults__", (2**30, 3))
     data = make(tmp_path / "hostile.onnx").read_bytes()
     desk.registry.add(data, "# nice", ref=version("nice"), by="eve")
     desk.promote("nice")
     model = desk.serve()
-    assert {serving(model), desk.after_a_while(model), desk.after_a_while(model)} == {"0"}
+    with monkeypatch.context() as impatient:
+        impatient.setattr("shared.registry.trial.Limits.__init__.__defaults__", (2**30, 3))
+        assert {serving(model), desk.after_a_while(model), desk.after_a_while(model)} == {"0"}
     assert "but bundled: model tiny/nice" in model.problem
     assert desk.admitted == ["tiny/nice"]
     desk.promote(1)

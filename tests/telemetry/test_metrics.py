@@ -13,6 +13,7 @@ from shared.demo.station import Station
 from shared.documents import Backfill
 from shared.errors import ModelError, StorageError
 from shared.ingest.backfill import request_backfill
+from shared.recording.notify import NoticePolicy
 from shared.scoring.detector import Detector
 from shared.settings import Settings
 from shared.storage.ports import Container, Message, Stored
@@ -207,6 +208,41 @@ def test_a_clock_that_is_behind_makes_no_negative_lag(readings: Readings) -> Non
 
     (lag,) = readings.take()["haro.audio.to_scored"].values()
     assert (lag.count, lag.sum) == (1, 0)
+
+
+def test_a_minute_without_any_sound_is_scored_but_never_in_time(readings: Readings) -> None:
+    """All its segments are missing: it is counted, and is no sign that its hydrophone is heard."""
+    result = make_result().model_copy(update={"windows": (), "detected": False})
+    metrics.clip_scored(result, result.start_utc)
+    metrics.clip_recorded(result, result.start_utc)
+
+    assert set(readings.take()) == {"haro.clips.scored"}
+
+
+def test_a_message_given_up_is_counted(
+    station: Station, detector: FakeDetector, tmp_path: Path, readings: Readings
+) -> None:
+    """The last of the failures of a message that nobody gets is told apart from those that are tried again."""
+    detector.scores = (0.95,)
+    clock = FakeClock(HEARD_UTC)
+    with (
+        http_server((500, "no"), (500, "no")) as people,
+        open_test_house(
+            tmp_path, publish(station, 6), now=clock, moderator_channels=f"json://127.0.0.1:{people.port}/hook"
+        ) as house,
+    ):
+        (report,) = house.poll()
+        house.record(house.score(report.batches[0], last_try=True).result_blob)
+        assert house.deliver().failed == 1
+        clock.advance(NoticePolicy().give_up_after_s + 1)
+        assert house.deliver().failed == 1
+        clock.advance(NoticePolicy().longest_retry_s + 1)
+        assert (house.deliver().failed, len(people.requests)) == (0, 2)
+
+    assert values(readings.take()["haro.notifications"]) == {
+        (("audience", "moderators"), ("outcome", "failed")): 2,
+        (("audience", "moderators"), ("outcome", "given_up")): 1,
+    }
 
 
 def test_who_is_not_told_is_counted(readings: Readings) -> None:

@@ -42,7 +42,7 @@ def test_no_dead_letters_is_no_news(desk: Desk, caplog: pytest.LogCaptureFixture
 
 
 def test_every_kind_is_counted_and_told(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    """Unreadable, scored meanwhile and failed letters are told apart, each with its reason in the log."""
+    """Unreadable, scored meanwhile and failed letters are told apart: counts and reasons are in the log."""
     desk.queue.send([Message("rubbish", "{")])
     desk.send(ONE, TWO)
     for reason in ("no batch", "worker gone", "store down"):
@@ -54,6 +54,7 @@ def test_every_kind_is_counted_and_told(desk: Desk, caplog: pytest.LogCaptureFix
     assert report.kinds == {"unreadable": 1, "scored": 1, "failed": 1}
     assert report.reasons == {"no batch": 1, "worker gone": 1, "store down": 1}
     assert report.total == 3
+    assert "3 dead letters (`haro dead-letters`): 1 failed, 1 scored, 1 unreadable; 1 put back" in caplog.text
     assert all(reason in caplog.text for reason in report.reasons)
 
 
@@ -185,7 +186,7 @@ def test_a_great_many_go_back_by_and_by(desk: Desk) -> None:
 
 
 def test_many_reasons_make_few_lines(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    """The commonest are told, the rest are counted."""
+    """All are counted by kind, the commonest told, and the rest counted."""
     desk.queue.send([Message(f"m{k}", "{") for k in range(15)])
     for k in range(15):
         desk.kill_message(f"reason {k}")
@@ -193,7 +194,7 @@ def test_many_reasons_make_few_lines(desk: Desk, caplog: pytest.LogCaptureFixtur
     report = tend(desk)
 
     assert report.total == 15
-    assert len(caplog.records) == 11
+    assert len(caplog.records) == 12
     assert caplog.records[-1].getMessage().startswith("5 dead letters for other reasons")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError
-from azure.cosmos import CosmosClient
+from azure.cosmos import CosmosClient, DatabaseProxy
 from azure.identity import DefaultAzureCredential
 from azure.servicebus import ServiceBusClient
 from azure.storage.blob import BlobServiceClient
@@ -31,8 +33,7 @@ def open_account(settings: Settings) -> Iterator[Storage]:
     """The storage that the environment's connections lead to; every client is made here, once, and closed at the end.
 
     Real services are shown the identity that `DefaultAzureCredential` finds: the app's own in Azure, that of the
-    person who is logged in elsewhere. Raises SettingsError; StorageError where
-    nobody answers, or no identity is found.
+    person who is logged in elsewhere. No service is asked anything yet. Raises SettingsError.
     """
     connections = load_connections()
     with ExitStack() as stack:
@@ -51,22 +52,43 @@ def open_account(settings: Settings) -> Iterator[Storage]:
                 connections.storage.get_secret_value(), **blobs.CLIENT_OPTIONS
             )
         )
-        documents = stack.enter_context(_cosmos(connections, credential))
+        database = _Database(partial(_cosmos, connections, credential), settings.cosmos_database, stack)
         queue = ServiceBusQueue(bus, QUEUE, max_deliveries=settings.max_deliveries)
         stack.callback(queue.close)
         yield Storage(
             batches=queue,
             results=None,  # the blob trigger tells of them
-            documents=CosmosDocuments(documents.get_database_client(settings.cosmos_database), CONTAINERS),
+            documents=CosmosDocuments(database, CONTAINERS),
             blobs=AzureBlobs(blob_service, containers=BLOB_CONTAINERS),
             hosted=HostSettled(queue),
             take_over=_nothing,
-            clean=_nothing,  # time to live and the account's lifecycle rules do that (infra/app)
+            clean=_nothing,  # the account's lifecycle rules do that (infra/app)
         )
 
 
+class _Database:
+    """The database of a client that is made when it is first needed, and closed by `stack`.
+
+    Cosmos DB's is the one client that asks its service something when it is made. Scoring needs no documents: a process
+    that starts while they are away must score all the same.
+    """
+
+    def __init__(self, make_client: Callable[[], CosmosClient], name: str, stack: ExitStack) -> None:
+        self._make_client = make_client
+        self._name = name
+        self._stack = stack
+        self._lock = threading.Lock()
+        self._client: CosmosClient | None = None
+
+    def __call__(self) -> DatabaseProxy:
+        """The database. Raises StorageError where nobody answers, or no identity is found."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._stack.enter_context(self._make_client())
+            return self._client.get_database_client(self._name)
+
+
 def _cosmos(connections: Connections, credential: TokenCredential) -> CosmosClient:
-    """The one client that asks its service something when it is made."""
     options = {"transport": cosmos.transport(), **cosmos.CLIENT_OPTIONS}
     try:
         if connections.cosmos_endpoint:

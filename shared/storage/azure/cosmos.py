@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -84,12 +84,14 @@ class CosmosDocuments:
     be written.
 
     Args:
-        database: The database, of a client made with `CLIENT_OPTIONS`.
+        database: Gives the database, of a client made with `CLIENT_OPTIONS`. Raises StorageError.
         containers: What may be used of it.
         page_items: The most documents that one call of `changes` brings.
     """
 
-    def __init__(self, database: DatabaseProxy, containers: Iterable[Container], *, page_items: int = 100) -> None:
+    def __init__(
+        self, database: Callable[[], DatabaseProxy], containers: Iterable[Container], *, page_items: int = 100
+    ) -> None:
         self._database = database
         self._names = frozenset(container.name for container in containers)
         self._proxies: dict[str, ContainerProxy] = {}
@@ -218,7 +220,7 @@ class CosmosDocuments:
         if container.name not in self._names:
             raise StorageError(f"no container {container.name!r}; there are {', '.join(sorted(self._names))}")
         if container.name not in self._proxies:
-            proxy = self._database.get_container_client(container.name)
+            proxy = self._database().get_container_client(container.name)
             with _explained(f"cannot use container {container.name}"):
                 proxy.read()
             self._proxies[container.name] = proxy

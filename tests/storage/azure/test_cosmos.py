@@ -135,7 +135,7 @@ def test_errors_keep_the_key_to_themselves(cloud: Cloud) -> None:
     wrong = CosmosClient(cloud.emulator.endpoint, cloud.emulator.key, **CLIENT_OPTIONS)
     with wrong:
         wrong.client_connection.master_key = key
-        documents = CosmosDocuments(wrong.get_database_client("predictions"), [CLIPS])
+        documents = CosmosDocuments(lambda: wrong.get_database_client("predictions"), [CLIPS])
         with pytest.raises(StorageError, match=r"status 401.*the key is wrong") as caught:
             documents.create(CLIPS, clip("a", words="hush"))
     assert key not in str(caught.value)
@@ -149,7 +149,7 @@ def test_a_container_that_is_not_there(cloud: Cloud) -> None:
         database = client.get_database_client("predictions")
         absent = Container("absent", partition_key="site")
         with pytest.raises(StorageError, match=r"cannot use container absent.*deploy infra"):
-            CosmosDocuments(database, [absent]).get(absent, "bush-point", "a")
+            CosmosDocuments(lambda: database, [absent]).get(absent, "bush-point", "a")
         assert cloud.documents.get(OTHERS, "bush-point", "a") is None
         database.delete_container("others")
     for call in (

@@ -147,7 +147,7 @@ def test_a_mark_of_a_container_made_anew(cloud: Cloud) -> None:
         database = client.get_database_client("predictions")
         database.delete_container("others")
         ensure_containers(database, [OTHERS])
-        anew = CosmosDocuments(database, [OTHERS])
+        anew = CosmosDocuments(lambda: database, [OTHERS])
         with pytest.raises(UnknownMark, match="read them from the start"):
             anew.changes(OTHERS, after=mark)
 
