@@ -11,11 +11,9 @@ import typer
 from rich.console import Console
 
 from bench.figures import VARIANTS, write_figures
-from bench.models import make_variants
 from bench.page import rewrite_page
 from bench.plot import draw
 from bench.recording import SEGMENTS, write_clip
-from bench.rounds import figures_of, run_rounds
 from bench.table import table_of
 from shared.errors import HaroError
 
@@ -32,9 +30,20 @@ def main(
     out: Annotated[Path, typer.Option(help="The folder for latest.json and latest.png.")] = HERE,
 ) -> None:
     """Measure every model, print one table, and write latest.json and latest.png."""
+    try:
+        from bench.models import make_variants  # noqa: PLC0415 - needs onnx
+        from bench.rounds import figures_of, run_rounds  # noqa: PLC0415 - the same
+    except ModuleNotFoundError as error:
+        raise HaroError("measuring needs onnx: pip install -r requirements-dev.txt, or run `make bench`") from error
     console = Console(stderr=True)
     if unknown := sorted(set(only or ()) - set(VARIANTS)):
         raise HaroError(f"--only {', '.join(unknown)}: there is no such model; choose of {', '.join(VARIANTS)}")
+    if out.resolve() == HERE and segments != SEGMENTS:
+        raise HaroError(f"the pages speak of a clip of {SEGMENTS} segments: for another one name a folder with --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HaroError(f"--out {out}: {error}") from error
     with tempfile.TemporaryDirectory() as folder, console.status("making the clip and the models") as status:
         clip_folder = Path(folder)
         write_clip(clip_folder, segments=segments)

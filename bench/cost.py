@@ -165,6 +165,6 @@ def node_usd(hydrophones_per_core: float) -> float:
     return NODE.usd * HOURS / (NODE_CORES * hydrophones_per_core)
 
 
-def nodes_usd(hydrophones_per_core: float, hydrophones: int = HYDROPHONES) -> float:
-    """So many hydrophones on as few whole nodes as they need."""
-    return ceil(hydrophones / (NODE_CORES * hydrophones_per_core)) * NODE.usd * HOURS
+def nodes_usd(hydrophones_per_core: float) -> float:
+    """All `HYDROPHONES` on as few whole nodes as they need."""
+    return ceil(HYDROPHONES / (NODE_CORES * hydrophones_per_core)) * NODE.usd * HOURS

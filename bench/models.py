@@ -72,9 +72,9 @@ def _eight_bits(
     return paths
 
 
-def random_weights(seed: int = 0) -> Weights:
+def random_weights() -> Weights:
     """Weights that keep signals at one size from layer to layer (He, 2015), with low scores: nothing is heard."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     weights = {}
     for name, shape in expected_shapes().items():
         if len(shape) > 1:
@@ -85,7 +85,7 @@ def random_weights(seed: int = 0) -> Weights:
             values = np.full(shape, 0.5 if name.endswith("bn3.weight") else 1.0)
         weights[name] = values.astype(np.float32)
     weights["fc.7.weight"] *= np.float32(0.01)
-    weights["fc.7.bias"] = np.array([2.0, -2.0], np.float32)
+    weights["fc.7.bias"] = np.array([20.0, -20.0], np.float32)
     return weights
 
 

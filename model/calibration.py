@@ -18,11 +18,14 @@ A sea without whales is the rule, and whales that call once mostly call again: a
 THRESHOLD = 0.6
 """The calibrated score at which a clip is detected, a little above that of one false alarm in ten minutes."""
 
+TOP = 2
+"""A clip's score is the mean of so many of its windows, the highest."""
 
-def top_mean(values: Values, sizes: NDArray[np.int64], k: int = 2) -> Values:
-    """(units,): the mean of each unit's `k` highest values, or of all where it has fewer."""
+
+def top_mean(values: Values, sizes: NDArray[np.int64]) -> Values:
+    """(units,): the mean of each unit's `TOP` highest values, or of all where it has fewer."""
     units = np.split(values, np.cumsum(sizes)[:-1])
-    return np.array([float(np.sort(unit)[::-1][:k].mean()) for unit in units])
+    return np.array([float(np.sort(unit)[::-1][:TOP].mean()) for unit in units])
 
 
 def calibration(logits: Values, is_call: NDArray[np.bool_], folds: NDArray[np.str_]) -> tuple[float, float]:

@@ -78,8 +78,8 @@ class Workshop:
         self._quiet: dict[Clip, Samples] = {}
         self._ways: dict[int, list[tuple[float, list[tuple[float, list[Clip]]]]]] = {}
 
-    def pool(self, count: int, *, advance: Callable[[int], object] = lambda _: None) -> Pool:
-        """`count` examples, half of them calls. `advance` hears of each one made."""
+    def pool(self, count: int) -> Pool:
+        """`count` examples, half of them calls."""
         mel = np.empty((count, FRONT_END.n_mels, FRONT_END.input_frames), dtype=np.float16)
         is_call = np.arange(count) % 2 == 0
         groups = []
@@ -87,7 +87,6 @@ class Workshop:
             piece = self.call() if is_call[index] else self.other()
             mel[index] = self.features(piece.samples)
             groups.append(" ".join(sorted(set(piece.groups))))
-            advance(1)
         return Pool(mel, is_call, np.array(groups, dtype=np.str_))
 
     def features(self, samples: Samples) -> NDArray[np.float32]:

@@ -14,9 +14,10 @@ import torch
 import typer
 from torch import export as torch_export
 
-from model.calibration import THRESHOLD
+from model.calibration import THRESHOLD, TOP
 from model.examples import FRONT_END
 from model.network import EMBEDDING_DIM, SHIPPED, CallNet, Kind
+from model.onnx_file import save
 from shared.errors import ModelError
 from shared.scoring.model_file import METADATA_KEY, MeanTopK, ModelMetadata
 
@@ -30,7 +31,7 @@ METADATA = ModelMetadata(
     positive_class="orca_call",
     embedding_dim=EMBEDDING_DIM,
     front_end=FRONT_END,
-    decision=MeanTopK(k=2, threshold=THRESHOLD),
+    decision=MeanTopK(k=TOP, threshold=THRESHOLD),
     training_data=(
         "Killer whale calls (Southern Residents, Bigg's, Watkins tapes), other whales, dolphins, seals, ships and "
         "ambient sound from public repositories, and synthetic sounds; every source is named in model/MODEL_CARD.md"
@@ -67,7 +68,7 @@ def export(network: CallNet, path: Path, metadata: ModelMetadata = METADATA) -> 
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, metadata.model_dump_json()
     onnx.checker.check_model(model)
-    onnx.save(model, path)
+    save(model, path)
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for count in (1, 3):
         with torch.no_grad():
@@ -97,7 +98,7 @@ def main(
     fitted = json.loads((out / network / "calibration.json").read_text(encoding="utf-8"))
     trained.calibrate(fitted["scale"], fitted["offset"])
     said = {"name": name, "version": version, "training_data": training_data, "licence": licence}
-    export(trained, file, METADATA.model_copy(update=said | {"decision": MeanTopK(k=2, threshold=threshold)}))
+    export(trained, file, METADATA.model_copy(update=said | {"decision": MeanTopK(k=TOP, threshold=threshold)}))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from model.onnx_file import save
 from shared.errors import ModelError
 from shared.scoring.detector import INPUT
 from shared.scoring.frontend import Features
@@ -95,7 +96,7 @@ class Quantizer:
         model = onnx.load(str(path))
         own = {METADATA_KEY: renamed.model_dump_json(), MADE_FROM_KEY: json.dumps(dict(made_from))}
         onnx.helper.set_model_props(model, {**self._properties, **own})
-        onnx.save(model, str(path))
+        save(model, path)
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime publishes no types

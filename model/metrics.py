@@ -82,31 +82,27 @@ def share_detected(threshold: float) -> Metric:
     return lambda scores, _: float(np.mean(scores >= threshold))
 
 
-def alarm_threshold(scores: Values, minutes: Values, *, per_minutes: float = 10.0) -> float:
-    """The score that at most one sound without a call in every `per_minutes` lies above; `minutes` are their lengths.
+def alarm_threshold(scores: Values, minutes: Values) -> float:
+    """The score that at most one sound without a call in every ten minutes lies above; `minutes` are their lengths.
 
-    Where the sounds add up to less than `per_minutes`, none may.
+    Where the sounds add up to less than ten minutes, none may.
     """
-    allowed = int(minutes.sum() / per_minutes + 1e-9)  # twenty minutes in sixths are twenty
+    allowed = int(minutes.sum() / 10 + 1e-9)  # twenty minutes in sixths are twenty
     return float(np.sort(scores)[::-1][min(allowed, scores.size - 1)])
 
 
-def interval(
-    metric: Metric, scores: Values, is_call: NDArray[np.bool_], groups: Sequence[str], *, seed: int = 0
-) -> Interval:
+def interval(metric: Metric, scores: Values, is_call: NDArray[np.bool_], groups: Sequence[str]) -> Interval:
     """The metric with its percentile bootstrap interval over whole groups (Efron and Tibshirani 1993)."""
-    return interval_of(lambda rows: metric(scores[rows], is_call[rows]), is_call, groups, seed=seed)
+    return interval_of(lambda rows: metric(scores[rows], is_call[rows]), is_call, groups)
 
 
-def interval_of(
-    figure: Callable[[Rows], float], is_call: NDArray[np.bool_], groups: Sequence[str], *, seed: int = 0
-) -> Interval:
+def interval_of(figure: Callable[[Rows], float], is_call: NDArray[np.bool_], groups: Sequence[str]) -> Interval:
     """Any figure of the rows given, with its bootstrap interval; a difference of two is paired, row by row.
 
     Calls and other sounds are resampled apart, for without either no metric exists. Where most of a class is one group
     its clips are drawn one by one, and the interval says so.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     names = np.asarray(groups)
     classes = [np.flatnonzero(is_call == side) for side in (True, False) if (is_call == side).any()]
     whole = [_by_recording(names[rows]) for rows in classes]

@@ -8,15 +8,16 @@ from model.dataset import SAMPLE_RATE_HZ, Samples
 from shared.demo.sea import CONFUSERS, mix, orca_call, sea_noise, ship
 
 MINUTE_S = 60
+CALLS = 3
 QUIET_KINDS = ("noise", "ship", *sorted(CONFUSERS))
 """The kinds of minute without a call."""
 
 
-def call_minute(rng: np.random.Generator, snr_db: float, *, calls: int = 3) -> Samples:
-    """A minute of sea with `calls` calls at the same ratio, each somewhere in its own part of the minute."""
+def call_minute(rng: np.random.Generator, snr_db: float) -> Samples:
+    """A minute of sea with `CALLS` calls at the same ratio, each somewhere in its own part of the minute."""
     minute = _sea(rng)
-    part_s = MINUTE_S / calls
-    for index in range(calls):
+    part_s = MINUTE_S / CALLS
+    for index in range(CALLS):
         at_s = index * part_s + float(rng.uniform(0.5, part_s - 4))
         call = orca_call(SAMPLE_RATE_HZ, rng)
         minute = mix(call, minute, snr_db, sample_rate_hz=SAMPLE_RATE_HZ, at_s=at_s)

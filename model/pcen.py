@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 RANGE_DB = 60.0
 """Cells further than this from their row's mean say no more; their power stays within what float32 divides well."""
+COEFFICIENT, EPS = 0.06, 1e-6
 
 
 def smoother(frames: int, coefficient: float) -> Tensor:
@@ -25,14 +26,13 @@ class Pcen(nn.Module):
 
     E is the power over its row's mean (in dB) within the window, which takes level and response away; M is E smoothed.
     `alpha`, `delta` and `r` are learned per mel row and start at the values of Wang et al.; the smoother is fixed.
-    At 20 ms a frame its coefficient of 0.06 is a time constant of 0.32 s, near what Lostanlen et al. (2019) advise for
-    calls of animals.
+    At 20 ms a frame its coefficient is a time constant of 0.32 s, near what Lostanlen et al. (2019) advise for calls of
+    animals.
     """
 
-    def __init__(self, n_mels: int, frames: int, *, coefficient: float = 0.06, eps: float = 1e-6) -> None:
+    def __init__(self, n_mels: int, frames: int) -> None:
         super().__init__()
-        self.eps = eps
-        self.register_buffer("smooth", smoother(frames, coefficient), persistent=False)
+        self.register_buffer("smooth", smoother(frames, COEFFICIENT), persistent=False)
         self.alpha = nn.Parameter(torch.full((n_mels, 1), 0.98))
         self.log_delta = nn.Parameter(torch.full((n_mels, 1), 2.0).log())
         self.log_r = nn.Parameter(torch.full((n_mels, 1), 0.5).log())
@@ -41,6 +41,6 @@ class Pcen(nn.Module):
         """Finite for every finite input; the same for a window at another level."""
         decibel = (mel - mel.mean(dim=2, keepdim=True)).clamp(-RANGE_DB, RANGE_DB)
         power = torch.exp(decibel * 0.23025851)  # ln(10) / 10
-        gain = torch.exp(-self.alpha * torch.log(self.eps + power @ self.smooth))
+        gain = torch.exp(-self.alpha * torch.log(EPS + power @ self.smooth))
         delta, r = self.log_delta.exp(), self.log_r.exp()
         return (power * gain + delta) ** r - delta**r

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.augment import placed
+from model.calibration import TOP
 from model.dataset import SAMPLE_RATE_HZ, Clip, Samples, Sounds
 from model.examples import FRONT_END, faded
 from model.metrics import auroc, average_precision, interval, recall_at, share_detected
@@ -33,6 +34,8 @@ METRICS = MappingProxyType(
 NOISE_LABELS = frozenset({"vessel", "ambient"})
 SNRS_DB = (-10.0, -5.0, 0.0, 5.0, 10.0, 20.0)
 SNR_UNIT_S = 4.0
+BATCH = 256
+"""How many windows are scored at once."""
 PIECE_S = 10.0
 """Long recordings without calls are judged in pieces of this length: else one of five minutes would count as one."""
 
@@ -64,7 +67,7 @@ def units_of(clips: Iterable[Clip], sounds: Sounds) -> list[Unit]:
     return units
 
 
-def snr_units_of(clips: Sequence[Clip], sounds: Sounds, *, seed: int = 0) -> list[Unit]:
+def snr_units_of(clips: Sequence[Clip], sounds: Sounds) -> list[Unit]:
     """The first marked stretch of each call at `SNRS_DB`, each set into a stretch of these clips' own ships or sea.
 
     The ratio is of the stretch, with whatever noise its recording has, to the noise it is set into: an upper bound.
@@ -74,7 +77,7 @@ def snr_units_of(clips: Sequence[Clip], sounds: Sounds, *, seed: int = 0) -> lis
     noises = [clip for clip in clips if clip.label in NOISE_LABELS and sounds[clip].size >= length]
     units = []
     for number, clip in enumerate(clip for clip in clips if clip.is_call and noises):
-        rng = np.random.default_rng([seed, number])
+        rng = np.random.default_rng([0, number])
         start_s, end_s = clip.spans[0]
         call = faded(sounds.cut(clip, start_s, min(end_s, start_s + 2.5)))
         noise = sounds[noises[int(rng.integers(len(noises)))]]
@@ -92,11 +95,11 @@ def features_of(units: Iterable[Unit]) -> list[Features]:
     return [log_mel.model_input(log_mel.mel_db(unit.samples)) for unit in units]
 
 
-def confidences(features: Sequence[Features], window_scores: WindowScores, *, k: int = 2) -> NDArray[np.float64]:
+def confidences(features: Sequence[Features], window_scores: WindowScores) -> NDArray[np.float64]:
     """(units,): the confidence of each by `mean_top_k`, of scores that are probabilities."""
     sizes = np.cumsum([len(windows) for windows in features])[:-1]
     scores = np.concatenate([window_scores(windows) for windows in _batches(np.concatenate(features))])
-    return np.array([mean_top_k(part, k).confidence for part in np.split(scores, sizes)])
+    return np.array([mean_top_k(part, TOP).confidence for part in np.split(scores, sizes)])
 
 
 def metrics_of(scores: NDArray[np.float64], units: Sequence[Unit]) -> dict[str, Any]:
@@ -120,5 +123,5 @@ def detected_share(scores: NDArray[np.float64], units: Sequence[Unit], threshold
     return {"clips": len(units), "groups": len(set(groups))} | share.to_json()
 
 
-def _batches(windows: Features, size: int = 256) -> Iterable[Features]:
-    return (windows[start : start + size] for start in range(0, len(windows), size))
+def _batches(windows: Features) -> Iterable[Features]:
+    return (windows[start : start + BATCH] for start in range(0, len(windows), BATCH))

@@ -20,6 +20,8 @@ from model.network import SHIPPED, CallNet, Kind
 
 EXAMPLES, EPOCHS = 24_000, 5
 """How much the final model learns from, and how often; a fold, of which many are trained, makes do with less."""
+LEARNING_RATE = 3e-3
+"""The highest of the cycle."""
 SHARE = 500
 """Examples made by one worker at a time."""
 
@@ -65,7 +67,6 @@ def fit(
     *,
     epochs: int = EPOCHS,
     batch: int = 64,
-    learning_rate: float = 3e-3,
     seed: int = 0,
     kind: Kind = SHIPPED,
     on_epoch: Callable[[int, float], object] = lambda _epoch, _loss: None,
@@ -81,9 +82,9 @@ def fit(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = CallNet(FRONT_END.n_mels, FRONT_END.input_frames, kind=kind)
     network = network.to(device, memory_format=torch.channels_last)  # a third faster on a CPU
-    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=0.02)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
     steps = epochs * (len(pool.is_call) // batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.2)
     criterion = nn.BCEWithLogitsLoss()
     network.train()
     for epoch in range(epochs):

@@ -27,6 +27,11 @@ a file, a hydrophone), the caller catches `HaroError` around that item and goes 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class HaroError(Exception):
     """Anything Haro raises on purpose."""
@@ -106,3 +111,8 @@ class NotificationError(HaroError):
 
 class CannotBeTold(NotificationError):  # noqa: N818 - reads as the sentence it is
     """A channel can never take this notification: it is suppressed for this reason."""
+
+
+def wrong_fields(error: ValidationError) -> list[tuple[str, str]]:
+    """What pydantic found wrong: each field, empty where no single one is to blame, and the reason."""
+    return [(".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")) for item in error.errors()]

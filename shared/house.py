@@ -17,13 +17,15 @@ from shared.ingest.backfill import BackfillReport, enqueue_backfills
 from shared.ingest.batches import Rules
 from shared.ingest.enqueue import Backoff, PollReport, enqueue_new_batches
 from shared.ingest.hls import HttpStreams
-from shared.recording.channels import Channel, SenderByScheme
+from shared.recording.channels import Channel, SenderByScheme, shared_ids
+from shared.recording.confirmed import plan_confirmed
 from shared.recording.detections import Verdict
 from shared.recording.lease import end_lease
+from shared.recording.moderate import moderate
 from shared.recording.notify import NoticePolicy
 from shared.recording.orcasite import station_sender
 from shared.recording.outbox import Delivered, deliver_due
-from shared.recording.record import Recorded, moderate, plan_confirmed, record_result
+from shared.recording.record import Recorded, record_result
 from shared.registry.registry import Registry
 from shared.registry.served import ServedModel
 from shared.scoring.audio import AudioLimits
@@ -37,6 +39,7 @@ from shared.upkeep.deadletters import DeadReport, replay, tend_dead_letters
 from shared.upkeep.reconcile import Reconciled, reconcile
 
 _DAY_S = 86_400.0
+_RETRIES_COUNTED = 250  # to find the first tries behind them; each 250 are a page of a peek at Service Bus
 _MESSAGES_AT_ONCE = 10  # to each channel; each costs a reading of all that wait there
 _log = logging.getLogger(__name__)
 
@@ -106,8 +109,11 @@ class House:
         return station_sender(self._by_id)
 
     def check_channels(self) -> None:
-        """Raise SettingsError naming every channel that nothing could ever be sent to. Sends nothing."""
-        wrong = []
+        """Raise SettingsError naming every channel that nothing could ever be sent to. Sends nothing.
+
+        Channels that share an id are named too: of those, one would be told for all.
+        """
+        wrong = shared_ids(self.channels)
         for channel in self.channels:
             try:
                 self._sender.check(channel)
@@ -140,15 +146,22 @@ class House:
 
     def backfill(self) -> list[BackfillReport]:
         """One step of every open backfill, as far as the queue has room."""
-        stats = self.storage.batches.stats(at_most=self.settings.backfill_room)
         return enqueue_backfills(
             self._by_id,
             streams=self.streams,
             documents=self.storage.documents,
             queue=self.storage.batches,
-            room=self.settings.backfill_room - stats.active,
+            room=self._backfill_room(),
             now=self.now,
         )
+
+    def _backfill_room(self) -> int:
+        """How many batches of old audio the queue has room for. Retries take none: they let first tries pass."""
+        at_most = self.settings.backfill_room + _RETRIES_COUNTED
+        stats = self.storage.batches.stats(at_most=at_most)
+        if not stats.complete and stats.active >= at_most:
+            return 0  # nobody knows how many first tries stand behind those counted
+        return self.settings.backfill_room - (stats.active - stats.retries)
 
     def score_message(self, delivery: Delivery) -> ScoredClip:
         """The second stage, for a message from the queue. Raises MessageError when it is no batch."""

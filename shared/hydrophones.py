@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from shared.errors import HydrophoneError
+from shared.errors import HydrophoneError, wrong_fields
 
 ORCASOUND_BUCKET_URL = "https://s3-us-west-2.amazonaws.com/audio-orcasound-net"
 
@@ -153,10 +153,7 @@ def _validated(entries: list[Any], *, source: str) -> tuple[Hydrophone, ...]:
         try:
             hydrophones.append(Hydrophone.model_validate(entry))
         except ValidationError as error:
-            wrong += [
-                f"hydrophone {number}: {'.'.join(map(str, item['loc'])) or 'entry'}: {item['msg']}"
-                for item in error.errors()
-            ]
+            wrong += [f"hydrophone {number}: {field or 'entry'}: {reason}" for field, reason in wrong_fields(error)]
     ids = [hydrophone.id for hydrophone in hydrophones]
     wrong += [f"the id {name!r} is given twice" for name in sorted({name for name in ids if ids.count(name) > 1})]
     if wrong:

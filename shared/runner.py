@@ -156,10 +156,19 @@ class Runner:
     def _clean(self) -> None:
         """Forget what is too old, keep room on the disk, and set right what got lost."""
         while not self._stop.is_set():
-            self._house.clean()
-            self._house.tend_dead_letters()
-            self._house.reconcile()
+            self._attempt("clean", self._house.clean)
+            self._attempt("tend dead letters", self._house.tend_dead_letters)
+            self._attempt("reconcile", self._house.reconcile)
             self._stop.wait(_CLEAN_EVERY_S)
+
+    def _attempt(self, name: str, upkeep: Callable[[], object]) -> None:
+        """Do one piece of upkeep: what fails is tried again next time, and costs neither the others nor listening."""
+        try:
+            upkeep()
+        except HaroError as error:
+            _log.error("%s, trying again in %.0f min: %s", name, _CLEAN_EVERY_S / 60, error)
+        except Exception:  # noqa: BLE001 - a bug met in upkeep must not stop what people rely on
+            _log.exception("a bug, met in upkeep (%s)", name)
 
     def _handle(self, queue: MessageQueue, work: Callable[[Delivery], None]) -> bool:
         """Take one message through `work`; whatever happens to it, the next one gets its turn."""

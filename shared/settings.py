@@ -85,7 +85,7 @@ class Settings(BaseSettings):
         description="How much of the past to score where Haro never listened before.",
     )
     backfill_room: int = Field(
-        default=4, ge=1, le=1000, description="How many batches may wait on the queue when old audio is added to it."
+        default=4, ge=1, le=1000, description="How many batches may wait for their first try when old audio is added."
     )
     connect_timeout_s: float = Field(default=4.0, gt=0, le=60, description="Seconds to wait for a connection.")
     read_timeout_s: float = Field(default=8.0, gt=0, le=120, description="Seconds to wait for a server's next bytes.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,16 +17,9 @@ from shared.recording.lease import Lease
 from shared.settings import load_settings
 from shared.storage.ports import Message
 from tests.clock import FakeClock
-from tests.house import HEARD_UTC, open_test_house, publish
+from tests.house import HEARD_UTC, fake_detector, open_test_house, publish
 from tests.scoring.fakes import FakeDetector
 from tests.scoring.tiny_model import write_tiny_model
-
-
-@pytest.fixture
-def station() -> Iterator[Station]:
-    """A server of streams on loopback."""
-    with Station() as server:
-        yield server
 
 
 def test_two_stations_on_one_folder_are_one_too_many(tmp_path: Path) -> None:
@@ -164,7 +156,7 @@ def test_the_model_named_in_the_settings_is_used(tmp_path: Path) -> None:
 
 def test_the_settings_reach_the_stages(station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Formats and limits arrive where they count: clips as WAV, and no segment accepted that is larger than allowed."""
-    monkeypatch.setattr("shared.bootstrap.load_detector", lambda settings: FakeDetector((0.1,)))
+    fake_detector(monkeypatch, 0.1)
     node = publish(station, 6)
 
     def score_all(data: Path, **settings: object) -> ClipResult:

@@ -11,16 +11,17 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from itertools import dropwhile, groupby
+from itertools import dropwhile, groupby, pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import pathspec
 import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from shared.cli import app
+from shared.cli.commands import app
 from shared.connections import Connections
 from shared.connections import variable_name as connection_name
 from shared.settings import Settings, variable_name
@@ -197,6 +198,31 @@ def test_no_link_is_dead(page: Path) -> None:
         if not there or (heading and target.suffix == ".md" and heading not in _headings(target)):
             dead.append(link)
     assert not dead
+
+
+def test_what_commands_shown_leave_here_is_ignored() -> None:
+    """What the commands on the pages write into the checkout (`--data`, `--out`) git does not add."""
+    ignored = pathspec.GitIgnoreSpec.from_lines((ROOT / ".gitignore").read_text(encoding="utf-8").splitlines())
+    left = {
+        target
+        for page in PAGES
+        for call in _calls(page.read_text(encoding="utf-8"))
+        for option, target in pairwise(call)
+        if option in ("--data", "--out") and not target.startswith("/")
+    }
+
+    assert {"station", "call.npz"} <= left
+    assert {target for target in left if not ignored.match_file(target if "." in target else f"{target}/x")} == set()
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """Each name in requirements.txt stands, as code, on a page of decisions."""
+    names = re.findall(r"^([\w-]+)==", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    pages = (page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "decisions").glob("0*.md"))
+    reasons = set(re.findall(r"`([\w-]+)(?=[`.])", "\n".join(pages)))
+
+    assert "librosa" in names
+    assert set(names) - reasons == set()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.documents import DETECTIONS, Audience
-from shared.errors import StorageError
+from shared.errors import SettingsError, StorageError
 from shared.house import House
 from shared.recording.detections import Verdict, detection_document, moderated
 from shared.recording.planning import plan
@@ -98,3 +98,23 @@ def test_verdicts_that_cannot_be_read_keep_nobody_from_what_is_planned(
         assert [house.deliver().sent for _ in range(2)] == [1, 0]
 
     assert told(people) == ["/moderators", "/subscribers"]
+
+
+def test_channels_that_would_be_told_as_one_are_refused_and_can_be_told_apart(
+    tmp_path: Path, people: HttpServer
+) -> None:
+    """Of two that differ in a password alone one would never hear; with the word that the error asks for, both do."""
+    day, night = (f"json://user:{password}@127.0.0.1:{people.port}/hook" for password in ("one", "two"))
+    with (
+        open_test_house(tmp_path, moderator_channels=f"{day} {night}") as house,
+        pytest.raises(SettingsError, match=r"tell them apart .* \?haro=night"),
+    ):
+        house.check_channels()
+
+    apart = f"{day} {night}?haro=night"
+    with open_test_house(tmp_path, now=FakeClock(HEARD_UTC), moderator_channels=apart) as house:
+        house.check_channels()
+        tell(house, heard(1))
+        assert house.deliver().sent == 2
+
+    assert len({headers["Authorization"] for _, headers, _ in people.requests}) == 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from shared.runner import Event, Runner
 from shared.scoring.score import ScoredClip
 from shared.storage.ports import Message
 from tests.clock import FakeClock
-from tests.house import HEARD_UTC, open_test_house, publish
+from tests.house import HEARD_UTC, fail_with, fake_detector, once_failing, open_test_house, publish
 from tests.pipeline import EPOCHS, Leftovers, leftovers
 from tests.recording.servers import http_server
 from tests.scoring.fakes import FakeDetector
@@ -32,20 +31,11 @@ BATCHES = (f"test_node/{EPOCHS[0]}/0-5", f"test_node/{EPOCHS[0]}/6-8")
 ALL_NINE = {("test_node", EPOCHS[0], index): 1 for index in range(9)}
 
 
-@pytest.fixture
-def station() -> Iterator[Station]:
-    """A server of streams on loopback."""
-    with Station() as server:
-        yield server
-
-
 @pytest.fixture(autouse=True)
 def detector(monkeypatch: pytest.MonkeyPatch) -> FakeDetector:
     """A model that hears nothing until a test gives it other scores; second tries come at once."""
-    detector = FakeDetector((0.1,))
-    monkeypatch.setattr("shared.bootstrap.load_detector", lambda settings: detector)
     monkeypatch.setattr("shared.deliveries._FIRST_RETRY_S", 0.01)
-    return detector
+    return fake_detector(monkeypatch, 0.1)
 
 
 def run_until_idle(house: House) -> list[Event]:
@@ -290,34 +280,3 @@ def test_a_storage_fault_passes(
     assert {"listen, trying again: the disk is away", "deliver, trying again: the disk is away"} <= {
         record.getMessage() for record in caplog.records
     }
-
-
-def test_a_bug_in_a_loop_ends_the_run(station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What no message is to blame for, and waiting would not mend, ends the process's work with its traceback."""
-    node = publish(station, 6)
-
-    with open_test_house(tmp_path / "data", node) as house:
-        monkeypatch.setattr(house, "clean", fail_with(ZeroDivisionError("a bug")))
-        with pytest.raises(ZeroDivisionError, match="a bug"):
-            Runner(house, tell=lambda event: None).run()
-
-
-def fail_with(error: Exception) -> Callable[..., Any]:
-    """Something that, called with anything, raises the error."""
-
-    def fail(*_: object, **__: object) -> None:
-        raise error
-
-    return fail
-
-
-def once_failing(error: Exception, work: Callable[..., Any]) -> Callable[..., Any]:
-    """The work, whose first call raises the error."""
-    left = [error]
-
-    def call(*arguments: object, **named: object) -> Any:
-        if left:
-            raise left.pop()
-        return work(*arguments, **named)
-
-    return call

@@ -100,8 +100,7 @@ def _download(target: Path, revision: str) -> None:
 
 def _write(tensors: Mapping[str, Tensor], source: Path, out: Path, policy: PolicyName) -> None:
     try:
-        import onnx  # noqa: PLC0415 - only those who export need it
-
+        from model.onnx_file import save  # noqa: PLC0415 - only those who export need onnx
         from model.orcahello.graph import build  # noqa: PLC0415 - the same
     except ModuleNotFoundError as error:
         raise ModelError("writing a model needs onnx: pip install -r requirements-dev.txt") from error
@@ -110,7 +109,7 @@ def _write(tensors: Mapping[str, Tensor], source: Path, out: Path, policy: Polic
     model = build(weights, metadata)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(model, str(out))
+        save(model, out)
     except OSError as error:
         raise ModelError(f"{out}: cannot be written ({error.strerror or error})") from error
     Detector.load(out)

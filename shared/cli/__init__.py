@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import logging
+import signal
 import sys
 from io import TextIOWrapper
-
-import typer
-from rich.console import Console
-from rich.logging import RichHandler
-
-from shared.cli import backfill, demo, doctor, features, letters, models, review, run, score
-from shared.errors import HaroError, SettingsError
-
-app = typer.Typer(
-    name="haro",
-    help="Listens to live hydrophones and tells people when orcas call.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-app.command("demo")(demo.demo)
-app.command("run")(run.run)
-app.command("score")(score.score)
-app.command("backfill")(backfill.backfill)
-app.command("features")(features.features)
-app.command("doctor")(doctor.doctor)
-app.command("detections")(review.detections)
-app.command("review")(review.review)
-app.command("dead-letters")(letters.dead_letters)
-app.add_typer(models.app, name="models")
 
 
 def main() -> None:
     """Run the command line: 0 when all went well, 1 when something did not, 2 for wrong usage; never a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names need not be text
-    handler = RichHandler(console=Console(stderr=True), show_path=False, log_time_format="%H:%M:%S")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
-    logging.getLogger("azure").setLevel(logging.ERROR)  # what the SDKs meet is told by our own errors, in a sentence
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    if on_interrupt is signal.default_int_handler:  # elsewhere it is ignored, as in the background of a script
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C within the second of imports ends the process, no more
+    from shared.cli.commands import app, log_to_terminal  # noqa: PLC0415 - not before
+    from shared.errors import HaroError, SettingsError  # noqa: PLC0415 - nor this
+
     try:
+        signal.signal(signal.SIGINT, on_interrupt)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # file names need not be text
+        log_to_terminal()
         app()
     except HaroError as error:
         sys.stderr.write(f"haro: {error}\n")

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
+from pydantic import ValidationError
 
-from shared.errors import AudioError
-from shared.scoring.audio import Waveform, mono, read_blocks
+from shared.errors import AudioError, wrong_fields
+from shared.scoring.audio import Samples, Waveform, mono, read_blocks
 from shared.scoring.detector import Detector
 from shared.scoring.frontend import ORCAHELLO_2S, LogMel, peak_normalize
 from shared.scoring.model_file import FrontEnd
 from shared.scoring.resampling import resample
 
 _BLOCK_S = 60.0
+_GB = 10**9
+_MOST_GB = 2
+_OPTIONS = {"window_s": "--window", "hop_s": "--hop", "": "--window"}  # what does not fit together: window and FFT
 
 
 def features(
     file: Annotated[Path, typer.Argument(help="Recording of any format that PyAV reads.")],
-    out: Annotated[Path, typer.Option(help="The .npz file to write: array mel_db, windows x mels x frames.")],
+    out: Annotated[
+        Path, typer.Option(help="The .npz file to write: array mel_db, windows x mels x frames, 2 GB at most.")
+    ],
     window: Annotated[float | None, typer.Option(min=0.0, help="Window in seconds (else the front end's).")] = None,
     hop: Annotated[float | None, typer.Option(min=0.0, help="Hop in seconds (else the front end's).")] = None,
     peak_normalize_clip: Annotated[
@@ -35,13 +42,12 @@ def features(
     changes = {name: value for name, value in given.items() if value is not None}
     try:
         params = FrontEnd.model_validate({**base.model_dump(), **changes})
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    except ValidationError as error:
+        wrong = (f"{_OPTIONS[field]}: {reason}" for field, reason in wrong_fields(error))
+        raise typer.BadParameter("; ".join(wrong)) from error
     log_mel = LogMel(params)
-    blocks = [block.waveform for block in read_blocks(file, block_s=_BLOCK_S, overlap_s=0.0)]
-    rate_hz = blocks[0].sample_rate_hz
-    samples, _ = mono(Waveform(np.concatenate([block.samples for block in blocks], axis=1), rate_hz))
-    samples = resample(samples, rate_hz, params.sample_rate_hz)
+    waveform = _read(file, log_mel)
+    samples = resample(mono(waveform)[0], waveform.sample_rate_hz, params.sample_rate_hz)
     if params.peak_normalize:
         samples = peak_normalize(samples)
     try:
@@ -59,3 +65,24 @@ def features(
             )
     except OSError as error:
         raise AudioError(f"{out}: cannot be written: {error}") from error
+
+
+def _read(file: Path, log_mel: LogMel) -> Waveform:
+    """All of the recording, if its windows fit in memory. Raises AudioError."""
+    kept: list[Samples] = []
+    length = rate_hz = 0
+    size_gb = 0.0
+    for block in read_blocks(file, block_s=_BLOCK_S, overlap_s=0.0):
+        rate_hz = block.waveform.sample_rate_hz
+        length += block.waveform.samples.shape[1]
+        windows, mels, frames = log_mel.shape(ceil(length * log_mel.params.sample_rate_hz / rate_hz))
+        size_gb = windows * mels * frames * np.dtype(np.float32).itemsize / _GB
+        if size_gb > _MOST_GB:
+            kept.clear()  # the rest is read only to say how much it would be
+        kept.append(block.waveform.samples)
+    if size_gb > _MOST_GB:
+        raise AudioError(
+            f"{file}: {windows} windows would take {size_gb:.1f} GB, and {_MOST_GB} are the most: "
+            "choose a longer --hop, a shorter --window, or a part of the recording"
+        )
+    return Waveform(np.concatenate(kept, axis=1), rate_hz)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from shared.bootstrap import open_house
+from shared.cli.station import existing_station
 from shared.settings import load_settings
 
 
@@ -18,7 +18,7 @@ def dead_letters(
     replay: Annotated[bool, typer.Option("--replay", help="Put them back on their queues.")] = False,
 ) -> None:
     """List messages that were set aside, with their reasons; --replay tries them again."""
-    with open_house(load_settings(data=data)) as house:
+    with existing_station(load_settings(data=data)) as house:
         table = Table(title="dead letters")
         for heading in ("since (UTC)", "queue", "message", "tries", "reason"):
             table.add_column(heading, overflow="fold")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,16 +15,17 @@ from rich.progress import track
 from rich.table import Table
 
 from shared.bootstrap import bundled_card, bundled_model, load_bundled, open_house
+from shared.cli.station import existing_station
 from shared.cli.summary import wide_console
 from shared.documents import BUNDLED, KnownModel, ModelEntry, ModelRef, Production
-from shared.errors import HaroError, ModelError
+from shared.errors import AudioError, HaroError, ModelError
 from shared.house import House
 from shared.registry.trial import admit, try_out
-from shared.scoring.changes import Change, changes_between, recordings_in, scores_of
+from shared.scoring.changes import Change, Changes, changes_between, recordings_in, scores_of
 from shared.scoring.detector import Detector
 from shared.scoring.model_file import ModelMetadata
 from shared.scoring.recording import FileScore
-from shared.settings import load_settings
+from shared.settings import Settings, load_settings
 
 app = typer.Typer(help="Keep models, try them, put one in production, and go back.", no_args_is_help=True)
 
@@ -33,15 +33,15 @@ PRODUCTION = "production"
 _MB = 10**6
 
 Data = Annotated[Path | None, typer.Option(help="Folder of the station.")]
-By = Annotated[str | None, typer.Option(help="Who does it; by default who is logged in.")]
 
 
-def _said(reason: str) -> str:
-    if not reason.strip():
-        raise typer.BadParameter("say why, in a sentence")
-    return reason
+def _said(text: str | None) -> str | None:
+    if text is not None and not text.strip():
+        raise typer.BadParameter("it is blank: say it for those who ask later")
+    return text
 
 
+By = Annotated[str | None, typer.Option(help="Who does it; by default who is logged in.", callback=_said)]
 Reason = Annotated[str, typer.Option(help="Why: one sentence for those who ask later.", callback=_said)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Named = Annotated[str, typer.Argument(metavar="MODEL", help="name/version, or `bundled`.")]
@@ -50,7 +50,7 @@ Named = Annotated[str, typer.Argument(metavar="MODEL", help="name/version, or `b
 @app.command("list")
 def list_models(data: Data = None, as_json: AsJson = False) -> None:
     """List all models, and which of them is in production."""
-    with _house(data) as house:
+    with existing_station(load_settings(data=data)) as house:
         entries, bundled = house.registry.entries(), load_bundled(house.settings).metadata.model_version
         try:
             pointer, broken = house.registry.production(), None
@@ -87,12 +87,11 @@ def list_models(data: Data = None, as_json: AsJson = False) -> None:
 @app.command()
 def show(model: Named, data: Data = None, as_json: AsJson = False) -> None:
     """Show what a model says of itself, and its card."""
-    with _house(data) as house:
-        detector = _detector(model, house)
-        ref = _ref(model)
-        card = bundled_card() if ref is None else house.registry.card(ref)
-        entry = None if ref is None else house.registry.entry(ref)
-    metadata = detector.metadata
+    settings, ref = load_settings(data=data), _ref(model)
+    metadata, card, entry = _detector(model, settings).metadata, bundled_card(), None
+    if ref is not None:
+        with existing_station(settings) as house:
+            card, entry = house.registry.card(ref), house.registry.entry(ref)
     if as_json:
         about = {
             "metadata": metadata.model_dump(mode="json"),
@@ -153,27 +152,34 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Score recordings with two models and show where they differ. Neither is put in production."""
-    recordings = recordings_in(on)
-    with _house(data) as house:
-        one, other = _detector(a, house), _detector(b, house)
-    scores = [_scored(detector, recordings) for detector in (one, other)]
-    changes = changes_between(*scores)
+    if picture and not picture.parent.is_dir():
+        raise HaroError(f"{picture}: there is no folder {picture.parent}; choose another file")
+    recordings, settings = recordings_in(on), load_settings(data=data)
+    one, other = (_detector(named, settings) for named in (a, b))
+    before, after = _scored(recordings, one, other)
+    changes = changes_between(before, after)
     names = (one.metadata.model_version, other.metadata.model_version)
+    if as_json:
+        typer.echo(json.dumps({"a": names[0], "b": names[1], **changes.to_json()}))
+    else:
+        _print_changes(changes, before, names)
     if picture:
         from shared.registry.pictures import difference_picture  # noqa: PLC0415 - half a second that few commands need
 
         difference_picture(changes, names, picture)
-    if as_json:
-        typer.echo(json.dumps({"a": names[0], "b": names[1], **changes.to_json()}))
-        return
-    table = Table(title=f"{names[0]} and {names[1]} on {len(recordings)} recordings")
-    for heading in ("recording", names[0], names[1], "change", "decision"):
+    if len(changes.each) < len(recordings):
+        raise typer.Exit(1)
+
+
+def _print_changes(changes: Changes, before: Sequence[FileScore], names: tuple[str, str]) -> None:
+    table = Table(title=f"{names[0]} and {names[1]} on {len(before)} recordings")
+    for heading in ("recording", *names, "change", "decision"):
         table.add_column(heading, overflow="fold")
-    before = {score.file: score for score in scores[0]}
-    for change in sorted(changes.each, key=lambda one: -abs(one.confidence_now - one.confidence)):
-        table.add_row(change.file, *_row(change, before[change.file]))
+    each = zip(changes.each, before, strict=True)
+    for change, score in sorted(each, key=lambda pair: -abs(pair[0].confidence_now - pair[0].confidence)):
+        table.add_row(change.file, *_row(change, score))
     wide_console().print(table)
-    typer.echo(f"{changes.flips} of {len(recordings)} decided otherwise; scores move by {changes.mean:.3f} on average")
+    typer.echo(f"{changes.flips} of {len(before)} decided otherwise; scores move by {changes.mean:.3f} on average")
 
 
 def _row(change: Change, before: FileScore) -> tuple[str, str, str, str]:
@@ -184,27 +190,28 @@ def _row(change: Change, before: FileScore) -> tuple[str, str, str, str]:
     return f"{change.confidence:.3f}", f"{change.confidence_now:.3f}", f"{moved:+.3f}", decision
 
 
-def _scored(detector: Detector, recordings: list[Path]) -> tuple[FileScore, ...]:
+def _scored(recordings: list[Path], *detectors: Detector) -> list[tuple[FileScore, ...]]:
+    """What each model makes of the recordings; one that cannot be scored is told, and is in none of the answers."""
     console = Console(stderr=True)
-    what = detector.metadata.model_version
-    shown = track(recordings, description=what, console=console, transient=True, disable=not console.is_terminal)
-    return tuple(score for recording in shown for score in scores_of([recording], detector))
+    scored = []
+    for recording in track(recordings, "scoring", console=console, transient=True, disable=not console.is_terminal):
+        try:
+            scored.append([score for detector in detectors for score in scores_of([recording], detector)])
+        except AudioError as error:
+            typer.echo(f"{recording}: NOT SCORED: {error}", err=True)
+    if not scored:
+        raise AudioError("none of the recordings could be scored")
+    return list(zip(*scored, strict=True))
 
 
 def _change(data: Path | None, change: Callable[[House, str], Production], by: str | None) -> None:
     who = _who(by)
-    with _house(data) as house:
+    with existing_station(load_settings(data=data)) as house:
         pointer = change(house, who)
     typer.echo(
         f"{_name(pointer.model)} is in production, after {_name(pointer.previous)}; "
         "running workers take it up within a minute"
     )
-
-
-@contextmanager
-def _house(data: Path | None) -> Iterator[House]:
-    with open_house(load_settings(data=data), hydrophones=[]) as house:
-        yield house
 
 
 def _who(by: str | None) -> str:
@@ -230,19 +237,27 @@ def _role(model: KnownModel | None, pointer: Production | None) -> str:
     return "previous" if pointer and model == pointer.previous else ""
 
 
-def _detector(named: str, house: House) -> Detector:
-    """The model of that name, or in that file, tried out. Raises ModelError."""
-    settings, registry = house.settings, house.registry
+def _detector(named: str, settings: Settings) -> Detector:
+    """The model of that name, or in that file, tried out. Neither a file nor the bundled one needs a station.
+
+    Raises ModelError, StorageError.
+    """
     threads, batch_size = settings.score_threads, settings.score_batch_size
-    pointer = registry.production() if named == PRODUCTION else None
-    model = pointer.model if pointer else None
-    if named in {BUNDLED, PRODUCTION} and model is None:
+    if named == BUNDLED:
         return load_bundled(settings)
     if named.endswith(".onnx"):
         try_out(_read(Path(named)), source=named, threads=threads, batch_size=batch_size)
         return Detector.load(Path(named), threads=threads, batch_size=batch_size)
-    model = model or registry.entry(ModelRef.named(named)).known
-    return admit(partial(registry.fetch, model), model, threads=threads, batch_size=batch_size)
+    with existing_station(settings) as house:
+        registry = house.registry
+        if named == PRODUCTION:
+            pointer = registry.production()
+            model = pointer.model if pointer else None
+        else:
+            model = registry.entry(ModelRef.named(named)).known
+        if model is None:
+            return load_bundled(settings)
+        return admit(partial(registry.fetch, model), model, threads=threads, batch_size=batch_size)
 
 
 def _facts(metadata: ModelMetadata, entry: ModelEntry | None) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from shared.bootstrap import open_house
+from shared.cli.station import existing_station
 from shared.cli.summary import local_path
 from shared.documents import DETECTIONS
 from shared.errors import HaroError
@@ -33,7 +33,7 @@ def detections(
     as_json: Annotated[bool, typer.Option("--json", help="Print the stored documents, one per line.")] = False,
 ) -> None:
     """List detections, newest last."""
-    with open_house(load_settings(data=data)) as house:
+    with existing_station(load_settings(data=data)) as house:
         where = {"reviewed": False} if unreviewed else None
         found = house.storage.documents.query(DETECTIONS, where=where, order_by="timestamp")
     if as_json:
@@ -65,7 +65,7 @@ def review(
     data: Annotated[Path | None, typer.Option(help="Folder of the station.")] = None,
 ) -> None:
     """Say what a detection was. A confirmed one is told to subscribers by the running Haro."""
-    with open_house(load_settings(data=data)) as house:
+    with existing_station(load_settings(data=data)) as house:
         matching = [
             stored.body
             for stored in house.storage.documents.query(DETECTIONS)

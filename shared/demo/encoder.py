@@ -33,18 +33,16 @@ class EncodedSegment:
     data: bytes
 
 
-def encode_segments(
-    blocks: Iterable[NDArray[np.float32]], *, sample_rate_hz: int = SAMPLE_RATE_HZ, segment_s: float = SEGMENT_S
-) -> Generator[EncodedSegment, None, None]:
+def encode_segments(blocks: Iterable[NDArray[np.float32]]) -> Generator[EncodedSegment, None, None]:
     """Encode a stream of sound as the segments of one folder; each comes as soon as it is complete.
 
     Args:
-        blocks: consecutive pieces of the sound, (n,) for mono or (channels, n) for one or two channels, full scale 1.0.
-        sample_rate_hz: of the sound and of the AAC stream.
-        segment_s: nominal length; segments end with the AAC frame that reaches it, so they last 468 or 469 frames.
+        blocks: consecutive pieces of the sound at `SAMPLE_RATE_HZ`, (n,) for mono or (channels, n) for one or two
+            channels, full scale 1.0.
 
     Yields:
-        The segments in order; the last one holds what was left.
+        The segments in order. Each ends with the AAC frame that reaches `SEGMENT_S`, so they last 468 or 469 frames;
+        the last one holds what was left.
     """
     files: dict[str, _KeptFile] = {}
 
@@ -52,7 +50,7 @@ def encode_segments(
         return files.setdefault(url, _KeptFile())
 
     options = {
-        "segment_time": str(segment_s),
+        "segment_time": str(SEGMENT_S),
         "segment_format": "mpegts",
         "segment_list": "list.csv",
         "segment_list_type": "csv",
@@ -67,11 +65,11 @@ def encode_segments(
             layout = "mono" if planes.shape[0] == 1 else "stereo"
             if stream is None:
                 stream = container.add_stream(
-                    "aac", rate=sample_rate_hz, layout=layout, options={"aac_coder": AAC_CODER}
+                    "aac", rate=SAMPLE_RATE_HZ, layout=layout, options={"aac_coder": AAC_CODER}
                 )
                 stream.bit_rate = BIT_RATE * planes.shape[0]
             frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
-            frame.sample_rate, frame.pts, frame.time_base = sample_rate_hz, sent, Fraction(1, sample_rate_hz)
+            frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE_HZ, sent, Fraction(1, SAMPLE_RATE_HZ)
             sent += planes.shape[1]
             container.mux(stream.encode(frame))
             for segment in _completed(files, taken):

@@ -30,7 +30,7 @@ from shared.documents.containers import (
 )
 from shared.documents.models import BUNDLED, POINTER_BLOB, KnownModel, ModelEntry, ModelRef, Production
 from shared.documents.outbox import Audience, Bookmark, ChannelLease, OutboxEntry
-from shared.documents.progress import Backfill, Cursor
+from shared.documents.progress import Backfill, Cursor, FinishedFolder
 from shared.documents.sent import SentBatch
 from shared.documents.stream import Gap, GapReason, Segment, SegmentBatch, TimeSource, clip_id
 from shared.documents.trace import trace_parent
@@ -56,6 +56,7 @@ __all__ = [
     "ClipResult",
     "Cursor",
     "Document",
+    "FinishedFolder",
     "Gap",
     "GapReason",
     "HealthState",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from shared.errors import MessageError
+from shared.errors import MessageError, wrong_fields
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -35,5 +35,5 @@ class Document(BaseModel):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'document'}: {e['msg']}" for e in error.errors())
+            wrong = "; ".join(f"{field or 'document'}: {reason}" for field, reason in wrong_fields(error))
             raise MessageError(f"{source} is not a valid {cls.__name__}: {wrong}") from error

@@ -2,6 +2,7 @@
 
 None has a time to live: what is done with is deleted by whoever is done (`sent`), and the rest is data that scientists
 come back for, or the memory of who was told (`outbox`), without which an old call confirmed again would be told again.
+`embeddings` is for finding similar calls; nothing writes there yet.
 """
 
 from __future__ import annotations

@@ -40,6 +40,14 @@ class Backfill(Document):
     detail: str = ""
 
 
+class FinishedFolder(Document):
+    """How far a folder behind us was read: `next_index` is its first segment not handed on, at `next_start_utc`."""
+
+    epoch: int
+    next_index: int = Field(ge=0)
+    next_start_utc: Utc
+
+
 class Cursor(Document):
     """How far one hydrophone's stream has been read, and what is on its way to the queue.
 
@@ -47,7 +55,7 @@ class Cursor(Document):
     `pending_gaps` and `pending_backfills` were decided together with that position in one conditional write and are
     sent after it: whoever finds them after a crash sends the very same ones again. `seen_index` and `seen_utc` say when
     the playlist last grew, `leaving` that the node was seen to have moved on to another folder, `stuck_since_utc` since
-    when an ended folder could not be read, `finished_epochs` which folders are behind us.
+    when an ended folder could not be read, `finished` which folders are behind us.
     """
 
     hydrophone_id: str
@@ -58,7 +66,7 @@ class Cursor(Document):
     seen_utc: Utc
     leaving: bool = False
     stuck_since_utc: Utc | None = None
-    finished_epochs: tuple[int, ...] = ()
+    finished: tuple[FinishedFolder, ...] = ()
     pending: tuple[SegmentBatch, ...] = ()
     pending_gaps: tuple[Gap, ...] = ()
     pending_backfills: tuple[Backfill, ...] = ()
@@ -68,3 +76,7 @@ class Cursor(Document):
     def id(self) -> str:
         """One cursor per hydrophone."""
         return self.hydrophone_id
+
+    def finished_at(self, epoch: int) -> FinishedFolder | None:
+        """Where a folder behind us was left; None for one that was never read."""
+        return next((folder for folder in self.finished if folder.epoch == epoch), None)

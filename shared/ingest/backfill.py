@@ -6,15 +6,16 @@ one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from shared.documents import BACKFILLS, CLIPS, GAPS, Backfill, Gap, GapReason, SegmentBatch
-from shared.errors import ConflictError, StreamError, StreamNotFound, StreamUnreachable
+from shared.errors import ConflictError, HaroError, StreamError, StreamNotFound, StreamUnreachable
 from shared.hydrophones import Hydrophone
-from shared.ingest.batches import cut
+from shared.ingest.batches import Cut, cut
 from shared.ingest.hls import Playlist, Streams, folder_start_utc
 from shared.ingest.jobs import bounds, stretches
 from shared.ingest.outgoing import send_batches
@@ -28,6 +29,8 @@ CONFIRM_S = 3.0  # between two readings of a folder's end
 FIRST_RETRY_S = 10.0
 LONGEST_RETRY_S = 600.0
 _PATIENCE = timedelta(seconds=300)  # how long after its end a range waits for a batch that is not complete
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,11 @@ def enqueue_backfills(
     room: int,
     now: Callable[[], datetime],
 ) -> list[BackfillReport]:
-    """Take every open backfill one step further, newest audio first, putting at most `room` batches on the queue."""
+    """Take every open backfill one step further, newest audio first, putting at most `room` batches on the queue.
+
+    One that fails is tried again later and costs the others nothing. Raises StorageError where the store or the queue
+    fails, which is no backfill's fault.
+    """
     reports: list[BackfillReport] = []
     for stored in documents.query(BACKFILLS, where={"state": "open"}, order_by="start_utc", descending=True):
         job = Backfill.model_validate(stored.body)
@@ -65,7 +72,14 @@ def enqueue_backfills(
             break
         if hydrophone is None or (job.retry_utc is not None and job.retry_utc > now()):
             continue
-        report = _Step(job, hydrophone, streams, documents, queue, now()).take(room)
+        step = _Step(job, hydrophone, streams, documents, queue, now())
+        try:
+            report = step.take(room)
+        except HaroError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug met at one backfill must not stop the others
+            _log.exception("a bug, met at backfill %s", job.id)
+            report = step.failed(f"a bug: {error!r}")
         if report.job == job:
             continue
         try:
@@ -106,15 +120,15 @@ class _Step:
                 raise StreamUnreachable(f"{self._hydrophone.stream_url}: folder {job.epoch} lists less than it did")
         except StreamNotFound as error:
             if job.epoch is None or job.next_epoch is None:
-                return self._failed(error)  # the folder in use: its playlist is about to come
+                return self.failed(str(error))  # the folder in use: its playlist is about to come
             self._tell_gap("folder_gone", max(job.start_utc, folder_start_utc(job.epoch)), str(error))
             return self._changed(state="done", detail=str(error))
         except StreamError as error:
-            return self._failed(error)
+            return self.failed(str(error))
         return self._send(playlist, room)
 
     def _split(self) -> BackfillReport:
-        parts = stretches(self._job, self._streams.folders(self._hydrophone))
+        parts = stretches(self._job, self._streams.folders(self._hydrophone), now=self._now)
         for part in parts:
             request_backfill(self._documents, part)
         return self._changed(state="done", detail="" if parts else "no audio was published in that range")
@@ -122,13 +136,15 @@ class _Step:
     def _send(self, playlist: Playlist, room: int) -> BackfillReport:
         job = self._job
         over = job.next_epoch is not None or playlist.closed
-        first, stop = bounds(job, playlist)
+        listed = bounds(job, playlist)
+        first, stop = listed or (job.at_index, None)
         # One reading may be torn: where nothing is listed beyond the stretch, two readings must say the same.
-        settled = bool(stop) or playlist.last_index == job.known_index
+        settled = stop is not None or playlist.last_index == job.known_index
         final = settled and (over or self._now > job.end_utc + _PATIENCE)
-        piece = cut(
-            job.hydrophone_id, playlist, start=max(first, job.at_index), stop=stop, final=final, origin="backfill"
-        )
+        start = max(first, job.at_index)
+        piece = Cut((), (), start)
+        if listed:
+            piece = cut(job.hydrophone_id, playlist, start=start, stop=stop, final=final, origin="backfill")
         batches = piece.batches[:room]
         whole = len(batches) == len(piece.batches)
         stands_at = piece.next_index if whole else batches[-1].last_index + 1
@@ -175,7 +191,9 @@ class _Step:
     def _tell_gap(self, reason: GapReason, start_utc: datetime, detail: str) -> None:
         """Tell that nothing was heard from `start_utc` until the next folder or the end of the range."""
         job = self._job
-        end_utc = job.end_utc if job.next_epoch is None else min(job.end_utc, folder_start_utc(job.next_epoch))
+        end_utc = job.end_utc
+        if job.next_epoch is not None and job.next_epoch < end_utc.timestamp():
+            end_utc = min(end_utc, folder_start_utc(job.next_epoch))
         start_utc = max(start_utc, job.start_utc)
         if end_utc > start_utc:
             gap = Gap(
@@ -192,14 +210,15 @@ class _Step:
         if self._documents.create(GAPS, gap.to_json()):
             metrics.gap_found(gap)
 
-    def _failed(self, error: StreamError) -> BackfillReport:
+    def failed(self, detail: str) -> BackfillReport:
+        """The step that did not succeed: tried again later or, after the last try, told as a gap."""
         job = self._job
         if job.tries + 1 >= MAX_TRIES:
-            self._tell_gap("unreachable", job.start_utc, str(error))
-            return self._changed(state="done", detail=f"given up after {MAX_TRIES} tries: {error}")
+            self._tell_gap("unreachable", job.start_utc, detail)
+            return self._changed(state="done", detail=f"given up after {MAX_TRIES} tries: {detail}")
         wait_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0**job.tries)
         retry_utc = self._now + timedelta(seconds=wait_s)
-        return self._changed(tries=job.tries + 1, retry_utc=retry_utc, detail=str(error))
+        return self._changed(tries=job.tries + 1, retry_utc=retry_utc, detail=detail)
 
     def _changed(self, sent: int = 0, **changes: Any) -> BackfillReport:
         return BackfillReport(self._job.model_copy(update=changes), sent)

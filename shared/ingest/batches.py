@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from shared.documents import Backfill, Cursor, Gap, Segment, SegmentBatch
+from shared.documents import Backfill, Cursor, FinishedFolder, Gap, Segment, SegmentBatch
 from shared.ingest.hls import BATCH_SEGMENTS, Playlist, folder_start_utc
 from shared.ingest.jobs import rest_of_folder, stretch_of, time_range
 
-_KEPT_EPOCHS = 8
+_KEPT_FOLDERS = 8
 
 
 @dataclass(frozen=True)
@@ -202,16 +202,17 @@ def next_folder(
     missed: tuple[int, ...] = (),
     reason: Literal["stream_restarted", "folder_gone", "unread"] = "stream_restarted",
 ) -> Cursor:
-    """The cursor at the start of folder `epoch`, with what lies between told.
+    """The cursor at the start of folder `epoch`, or where that was left, with what lies between told.
 
     The time up to the next folder is a gap; with reason `unread` it is a backfill instead, because the rest of the old
     folder may yet be read. `missed` are folders that came and went between the two: their audio becomes a backfill.
     """
-    begins = folder_start_utc(epoch)
+    known = cursor.finished_at(epoch)
+    next_index, begins = (known.next_index, known.next_start_utc) if known else (0, folder_start_utc(epoch))
     successor = missed[0] if missed else epoch
-    ends = folder_start_utc(successor)
+    ends = folder_start_utc(missed[0]) if missed else begins
     # A node whose clock was wrong for a while names folders of another time: that is no gap of years.
-    left = max([cursor.next_start_utc, *(folder_start_utc(known) for known in cursor.finished_epochs)])
+    left = max([cursor.next_start_utc, *(folder.next_start_utc for folder in cursor.finished)])
     gaps: list[Gap] = []
     backfills: list[Backfill] = []
     if reason == "unread":
@@ -232,16 +233,17 @@ def next_folder(
         )
     if missed:
         backfills.append(time_range(cursor.hydrophone_id, ends, begins, reason="behind"))
+    here = FinishedFolder(epoch=cursor.epoch, next_index=cursor.next_index, next_start_utc=cursor.next_start_utc)
     return cursor.model_copy(
         update={
             "epoch": epoch,
-            "next_index": 0,
+            "next_index": next_index,
             "next_start_utc": begins,
-            "seen_index": -1,
+            "seen_index": next_index - 1,
             "seen_utc": now,
             "leaving": False,
             "stuck_since_utc": None,
-            "finished_epochs": (*cursor.finished_epochs, cursor.epoch)[-_KEPT_EPOCHS:],
+            "finished": (*(folder for folder in cursor.finished if folder is not known), here)[-_KEPT_FOLDERS:],
             "pending": (),
             "pending_gaps": tuple(gaps),
             "pending_backfills": tuple(backfills),

@@ -120,7 +120,8 @@ def _poll(
                 ledger.begin(start)
                 continue
             if left:
-                missed = _folders_between(hydrophone, streams, max(cursor.epoch, *cursor.finished_epochs, 0), latest)
+                newest = max(cursor.epoch, *(folder.epoch for folder in cursor.finished), 0)
+                missed = _folders_between(hydrophone, streams, newest, latest)
             playlist = _read(hydrophone, streams, cursor, left=left)
         except StreamError as error:
             if cursor is None or not left:
@@ -158,16 +159,26 @@ def _has_left(
 
     The new folder is looked at first: a `latest.txt` that names a folder without a playlist is wrong, or early. Once
     the new folder lists a second segment, or the old one has not grown for `stall_s`, the old one is complete; two
-    polls in a row must then see the same end of it, for one may see it torn. A pointer back to a folder that was
-    finished before is stale, not a restart.
+    polls in a row must then see the same end of it, for one may see it torn.
+
+    A pointer back, to an older folder or one that was read before, is mostly stale. It is followed only from a folder
+    that has not grown for `stall_s` (the node's clock was set back), and into one read before only for what that lists
+    since (the pointer away from it was the wrong one): whatever was believed, no folder that grows is lost for long.
     """
-    if latest == cursor.epoch or latest in cursor.finished_epochs:
+    silent = (now - cursor.seen_utc).total_seconds() >= rules.stall_s
+    if latest == cursor.epoch or (_points_back(cursor, latest) and not silent):
         return False
     try:
         new = streams.playlist(hydrophone, latest)
     except StreamError:
         return False
-    return len(new.segments) > 1 or new.closed or (now - cursor.seen_utc).total_seconds() >= rules.stall_s
+    if known := cursor.finished_at(latest):
+        return new.last_index >= known.next_index
+    return len(new.segments) > 1 or new.closed or silent
+
+
+def _points_back(cursor: Cursor, latest: int) -> bool:
+    return latest < cursor.epoch or cursor.finished_at(latest) is not None
 
 
 def _read(hydrophone: Hydrophone, streams: Streams, cursor: Cursor, *, left: bool) -> Playlist:
@@ -200,6 +211,6 @@ def _standing(
         return "ended", newest, "the stream has ended"
     if not cursor.leaving and (now - cursor.seen_utc).total_seconds() >= rules.stall_s:
         return "stalled", newest, f"nothing new since {cursor.seen_utc:%Y-%m-%d %H:%M:%S} UTC"
-    if latest in cursor.finished_epochs:
-        return "listening", newest, f"latest.txt points back to folder {latest}, which was read to its end before"
+    if _points_back(cursor, latest):
+        return "listening", newest, f"latest.txt points back to folder {latest}; folder {cursor.epoch} is listened to"
     return "listening", newest, f"folder {latest} begins" if latest != cursor.epoch else ""

@@ -147,9 +147,10 @@ class HttpStreams:
         """Read `latest.txt`. Raises StreamError; PlaylistError when it holds no unix time."""
         url = f"{hydrophone.stream_url}/latest.txt"
         text = self._http.get_fresh(url, max_bytes=_MAX_LATEST_BYTES).decode("ascii", errors="replace").strip()
-        if not re.fullmatch(r"\d{1,11}", text):
+        epoch = epoch_of(text)
+        if epoch is None:
             raise PlaylistError(f"{url}: holds {text[:40]!r} where the unix time of a folder should stand")
-        return int(text)
+        return epoch
 
     def playlist(self, hydrophone: Hydrophone, epoch: int, *, known: tuple[int, datetime] | None = None) -> Playlist:
         """Read `live.m3u8` of one folder. Raises StreamError."""
@@ -175,6 +176,11 @@ class HttpStreams:
         else:
             raise StreamError(f"{hydrophone.bucket_url}: lists more than {_MAX_LISTING_PAGES} pages of folders")
         return sorted(epoch for epoch in found if epoch > after)
+
+
+def epoch_of(name: str) -> int | None:
+    """The unix time that a folder is named by; None where its name is none, as one in milliseconds."""
+    return int(name) if re.fullmatch(r"[0-9]{1,11}", name) else None  # 11 digits: to the year 5138
 
 
 def folder_start_utc(epoch: int) -> datetime:
@@ -259,4 +265,4 @@ def parse_listing(body: bytes, *, url: str) -> tuple[list[int], str | None]:
     prefixes = [element.text or "" for element in root.iterfind("{*}CommonPrefixes/{*}Prefix")]
     names = [prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in prefixes]
     token = root.findtext("{*}NextContinuationToken")
-    return [int(name) for name in names if name.isascii() and name.isdigit()], token or None
+    return [epoch for name in names if (epoch := epoch_of(name)) is not None], token or None

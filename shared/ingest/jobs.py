@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Literal
 
 from shared.documents import Backfill, Cursor
 from shared.ingest.hls import BATCH_SEGMENTS, Playlist, folder_start_utc
+
+_CLOCK_WRONG = timedelta(days=1)
+"""A folder named after a time so far ahead comes from a node whose clock was wrong."""
 
 
 def time_range(
@@ -57,30 +61,36 @@ def rest_of_folder(cursor: Cursor, successor: int) -> Backfill:
     )
 
 
-def stretches(job: Backfill, folders: Iterable[int]) -> list[Backfill]:
-    """A range of time as one stretch per folder that may hold some of it."""
+def stretches(job: Backfill, folders: Iterable[int], *, now: datetime) -> list[Backfill]:
+    """A range of time as one stretch per folder that may hold some of it.
+
+    A folder that a node named with a wrong clock, more than a day ahead of `now`, does not end the one in use.
+    """
     ordered = sorted(folders)
     start_s, end_s = job.start_utc.timestamp(), job.end_utc.timestamp()
-    following: dict[int, int | None] = {**dict(pairwise(ordered)), **dict.fromkeys(ordered[-1:])}
+    ahead = bisect_right(ordered, (now + _CLOCK_WRONG).timestamp())
+    following: dict[int, int | None] = {}
+    for chain in (ordered[:ahead], ordered[ahead:]):
+        following |= {**dict(pairwise(chain)), **dict.fromkeys(chain[-1:])}
     before = [epoch for epoch in ordered if epoch <= start_s][-1:]
+    untried = {"parent": job.id, "tries": 0, "retry_utc": None, "detail": ""}
     return [
-        job.model_copy(
-            update={"id": f"{job.id}:{epoch}", "parent": job.id, "epoch": epoch, "next_epoch": following[epoch]}
-        )
+        job.model_copy(update={**untried, "id": f"{job.id}:{epoch}", "epoch": epoch, "next_epoch": following[epoch]})
         for epoch in (*before, *(epoch for epoch in ordered if start_s < epoch < end_s))
     ]
 
 
-def bounds(job: Backfill, playlist: Playlist) -> tuple[int, int | None]:
+def bounds(job: Backfill, playlist: Playlist) -> tuple[int, int | None] | None:
     """The first index of a stretch, and the one after its last (None: to the folder's end).
 
-    Where the job gives times, whole batches around them are meant, so that ids equal those of live work.
+    Where the job gives times, whole batches around them are meant, so that ids equal those of live work. Returns None
+    where nothing at these times is listed.
     """
     if job.first_index is not None:
         return job.first_index, None if job.last_index is None else job.last_index + 1
     inside = [s.index for s in playlist.segments if s.end_utc > job.start_utc and s.start_utc < job.end_utc]
     if not inside:
-        return 0, 0
+        return None
     first = inside[0] // BATCH_SEGMENTS * BATCH_SEGMENTS
     if inside[-1] == playlist.last_index and playlist.start_of(playlist.last_index + 1) < job.end_utc:
         return first, None

@@ -1,4 +1,4 @@
-"""The ways to reach people: channels, the notices that go to them, and the sender that speaks Apprise.
+"""The ways to reach people: channels, the notices that go to them, and what a sender is.
 
 A channel's URL holds secrets (tokens, passwords), so nothing here shows more of it than its scheme: no error, no log,
 no repr.
@@ -7,23 +7,21 @@ no repr.
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from http import HTTPStatus
+from typing import Protocol
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from shared.documents import Audience
-from shared.errors import NotificationError, SettingsError
+from shared.errors import SettingsError
 from shared.storage.ports import Json
 
 ORCASITE_SCHEMES = ("orcasite", "orcasite+http")
 _SECRET_PARAMETERS = frozenset({"pass", "password", "token", "key", "apikey"})
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,60}")  # it becomes part of document ids
-_sending = ContextVar("haro_sending", default=False)
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,11 @@ class Channel:
     def of(cls, url: str, audience: Audience, *, name: str = "") -> Channel:
         """A channel named `name`, or after its audience and a digest of where it leads.
 
-        The digest leaves passwords out: a changed one must not make another channel, nor the id help to guess it.
+        The digest leaves passwords and tokens out: a new one for the same place must not make another channel, to which
+        nobody would deliver what still waits for the old one, nor may the id help to guess it. So URLs that differ in
+        nothing else share an id; `shared_ids` finds them, and any other parameter tells them apart: no service minds
+        one that it does not know.
+
         Raises SettingsError for a name that cannot be part of a document's id, a URL that is none, or an Orcasite key
         that fits into no HTTP header.
         """
@@ -64,6 +66,16 @@ class Channel:
     def label(self) -> str:
         """What logs and errors may show: the scheme and the id."""
         return f"{self.scheme} channel {self.id}"
+
+
+def shared_ids(channels: Iterable[Channel]) -> list[str]:
+    """A complaint for each id that several channels share, with what to do: one of them would be told for all."""
+    return [
+        f"{number} URLs for {label} are the same, or differ in a secret alone, so it would be told once: leave the"
+        " others out, or tell them apart by a word of your own at the end, as ?haro=night, or &haro=night after another"
+        for label, number in Counter(channel.label for channel in channels).items()
+        if number > 1
+    ]
 
 
 @dataclass(frozen=True)
@@ -113,83 +125,14 @@ class SenderByScheme:
         return self._senders.get(channel.scheme, self._default)
 
 
-class AppriseSender:
-    """Sends through Apprise: e-mail, webhooks (`json://`, `form://`, `xml://`) and its many services.
+def answered(status: int) -> str:
+    """What an HTTP server that did not take a message answered, and where that is known, what to do.
 
-    Channels that allow headers carry `Idempotency-Key`, the same on every repeat. E-mail has it beside its Message-ID,
-    which Apprise makes anew for every attempt. A URL that names several recipients is one channel: when one of them
-    refuses, the repeat goes to all, so give each person a URL of their own.
+    A redirect is never followed: the POST would become a GET, and the page that answers that would count as success.
     """
-
-    def check(self, channel: Channel) -> None:
-        """See `Sender.check`: whether Apprise makes sense of the URL."""
-        self._service(channel)
-
-    def send(self, channel: Channel, notice: Notice) -> None:
-        """See `Sender.send`."""
-        service = self._service(channel)
-        if "headers" in service.template_kwargs:
-            service.headers["Idempotency-Key"] = notice.idempotency_key
-        apprise, asset = _apprise()
-        courier = apprise.Apprise(services=service, asset=asset)
-        try:
-            with _unheard():
-                result = courier.notify(
-                    body=notice.body, title=notice.title, body_format=apprise.NotifyFormat.TEXT, log_level=logging.DEBUG
-                )
-        except apprise.exception.AppriseException as error:
-            # Not chained: the original may name the address.
-            raise NotificationError(f"{channel.label}: Apprise refused the message: {type(error).__name__}") from None
-        if not result:
-            raise NotificationError(
-                f"{channel.label} did not take the message: {_reason(e.message for e in result.logs())}"
-            )
-
-    @staticmethod
-    def _service(channel: Channel) -> Any:
-        apprise, asset = _apprise()
-        with _unheard():
-            service = apprise.Apprise.instantiate(channel.url, asset=asset)
-        if service is None:
-            raise NotificationError(
-                f"{channel.label} has a URL that Apprise does not understand: see its list of services"
-            )
-        return service
-
-
-def _apprise() -> tuple[Any, Any]:
-    """Apprise and the way Haro uses it, imported on first use: with its plugins it takes more than a second.
-
-    Its log names addresses, recipients and at the lowest level whole URLs, so it stays with the result it belongs to.
-    """
-    import apprise  # noqa: PLC0415 - see above
-
-    logging.getLogger("apprise").propagate = False
-    transport = logging.getLogger("urllib3.connectionpool")
-    if _is_heard not in transport.filters:
-        transport.addFilter(_is_heard)
-    return apprise, apprise.AppriseAsset(app_id="Haro", app_desc="Haro", async_mode=False)
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep the HTTP library from logging request paths, where webhooks carry their secret, while a notice is sent."""
-    token = _sending.set(True)
-    try:
-        yield
-    finally:
-        _sending.reset(token)
-
-
-def _is_heard(_record: logging.LogRecord) -> bool:
-    return not _sending.get()
-
-
-def _reason(log: Iterable[str]) -> str:
-    """The server's status out of Apprise's log, and nothing else of it: it may hold parts of the URL."""
-    found = (re.search(r"\berror=(\d{3})\b|Exception: \((\d{3}),|refused: (\d{3})\b", line) for line in log)
-    codes = [code for match in found if match for code in match.groups() if code]
-    return f"the server answered {codes[-1]}" if codes else "no answer, or not one it understood"
+    moved = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+    to_do = ", naming another address: put the right one into the channel's URL" if moved else ""
+    return f"the server answered {status}{to_do}"
 
 
 def _digest(url: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from shared.clock import Clock
 from shared.documents import OUTBOX, ChannelLease
 from shared.errors import ConflictError
 from shared.storage.ports import DocumentStore
@@ -17,9 +17,7 @@ class Lease:
     It ends by itself after `length_s`, so that a sender that died keeps nobody waiting for long.
     """
 
-    def __init__(
-        self, documents: DocumentStore, channel_id: str, *, length_s: float, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, documents: DocumentStore, channel_id: str, *, length_s: float, now: Clock) -> None:
         self._documents = documents
         self._channel_id = channel_id
         self._length = timedelta(seconds=length_s)

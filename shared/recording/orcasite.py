@@ -11,7 +11,8 @@ import requests
 
 from shared.errors import CannotBeTold, NotificationError
 from shared.hydrophones import Hydrophone
-from shared.recording.channels import ORCASITE_SCHEMES, AppriseSender, Channel, Notice, SenderByScheme
+from shared.recording.apprise import AppriseSender
+from shared.recording.channels import ORCASITE_SCHEMES, Channel, Notice, SenderByScheme, answered
 from shared.recording.detections import detection_start
 from shared.storage.ports import Json
 
@@ -54,9 +55,11 @@ class OrcasiteSender:
             except requests.RequestException as error:
                 # Not chained: the original names the address.
                 raise NotificationError(f"{channel.label} did not answer: {type(error).__name__}") from None
-            if answer.ok or (answer.status_code == HTTPStatus.BAD_REQUEST and _ALREADY in answer.text):
+            status = answer.status_code
+            taken = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+            if taken or (status == HTTPStatus.BAD_REQUEST and _ALREADY in answer.text):
                 continue
-            raise NotificationError(f"{channel.label} refused detection {detection['id']}: {answer.status_code}")
+            raise NotificationError(f"{channel.label} did not take detection {detection['id']}: {answered(status)}")
 
     def _body(self, channel: Channel, detection: Json) -> Json:
         hydrophone = self._hydrophones.get(detection["source_guid"])

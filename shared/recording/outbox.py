@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import count
 from typing import Any
 
+from shared.clock import Clock
 from shared.documents import DETECTIONS, OutboxEntry
 from shared.errors import CannotBeTold, HaroError, NotificationError
 from shared.recording.channels import Channel, Sender
@@ -32,8 +32,6 @@ from shared.recording.planning import WITHDRAWN
 from shared.storage.ports import DocumentStore, Json, Stored
 from shared.telemetry import metrics
 from shared.telemetry.traces import span
-
-Clock = Callable[[], datetime]
 
 _log = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Iterable
 
+from shared.clock import Clock
 from shared.documents import OUTBOX, Audience, OutboxEntry
 from shared.errors import ConflictError, MessageError, StorageError
 from shared.recording.channels import Channel
@@ -12,6 +12,15 @@ from shared.recording.detections import detection_start
 from shared.recording.notify import NoticePolicy, suppressed_from_the_start
 from shared.storage.ports import DocumentStore, Json, document_keys
 from shared.telemetry import metrics
+
+HEARD: frozenset[Audience] = frozenset({"moderators"})
+"""Who is told that orcas may have been heard."""
+
+CONFIRMED: frozenset[Audience] = frozenset({"subscribers", "orcasite"})
+"""Who is told once a moderator has said so."""
+
+TRIES = 10
+"""How often a document that others write too is written: ten conflicts in a row mean that something is broken."""
 
 WITHDRAWN = "no longer confirmed"
 """Why an entry is suppressed whose detection was confirmed and then was not; another yes takes it back."""
@@ -24,7 +33,7 @@ def plan(
     *,
     audiences: frozenset[Audience],
     policy: NoticePolicy,
-    now: Callable[[], datetime],
+    now: Clock,
 ) -> int:
     """Write down who is to be told of a detection, and return how many entries are new.
 

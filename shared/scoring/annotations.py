@@ -65,6 +65,6 @@ def raven_table(positives: Iterable[WindowScore], *, low_hz: float, high_hz: flo
     return "".join("\t".join(row) + "\n" for row in (RAVEN_HEADER, *rows))
 
 
-def audacity_labels(positives: Iterable[WindowScore], *, label: str = "orca") -> str:
+def audacity_labels(positives: Iterable[WindowScore]) -> str:
     """An Audacity label track of the merged windows: start, end, label with score; tab-separated, no header."""
-    return "".join(f"{at.start_s:.6f}\t{at.end_s:.6f}\t{label} {at.score:.2f}\n" for at in merged(positives))
+    return "".join(f"{at.start_s:.6f}\t{at.end_s:.6f}\torca {at.score:.2f}\n" for at in merged(positives))

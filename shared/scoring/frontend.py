@@ -87,8 +87,12 @@ class LogMel:
         """
         if n_samples < self.min_samples:
             return []
-        count = max(1, 1 + (n_samples - self._window) // self._hop)
-        return [k * self.params.hop_s for k in range(count)]
+        return [k * self.params.hop_s for k in range(self.shape(n_samples)[0])]
+
+    def shape(self, n_samples: int) -> tuple[int, int, int]:
+        """How many windows, mels and frames `mel_db` makes of so many samples, at least `min_samples` of them."""
+        frames = 1 + (min(self._window, n_samples) - self.params.n_fft % 2) // self.params.hop_length
+        return max(1, 1 + (n_samples - self._window) // self._hop), self.params.n_mels, frames
 
     def mel_db(self, samples: Samples) -> Features:
         """The log-mel windows of mono `samples` (n,) at the model's rate: (windows, mels, frames) in dB, not padded.

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from shared.errors import ModelError
+from shared.errors import ModelError, wrong_fields
 
 METADATA_KEY = "haro"
 _LONGEST_METADATA = 2**16
@@ -122,7 +122,5 @@ def parse_metadata(properties: dict[str, str], *, source: str) -> ModelMetadata:
     try:
         return ModelMetadata.model_validate_json(text)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'metadata'}: {item['msg']}" for item in error.errors()
-        )
+        wrong = "; ".join(f"{field or 'metadata'}: {reason}" for field, reason in wrong_fields(error))
         raise ModelError(f"{source}: the model's metadata is wrong: {wrong}. Export the model again.") from error

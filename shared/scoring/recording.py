@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.documents import HealthState, StreamHealth, WindowScore
 from shared.errors import AudioError
-from shared.scoring.audio import AudioLimits, Block, Run, read_blocks
+from shared.scoring.audio import Block, Run, read_blocks
 from shared.scoring.clip import score_clip
 from shared.scoring.decision import decide, decision_spans_s
 from shared.scoring.detector import Detector
@@ -71,7 +71,6 @@ def score_recording(
     log_mel: LogMel,
     *,
     threshold: float | None = None,
-    limits: AudioLimits | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> FileScore:
     """Score the recording at `path` in memory for one minute of sound, however long it is.
@@ -84,7 +83,6 @@ def score_recording(
         detector: the model, whose policy decides.
         log_mel: the model's front end, `LogMel(detector.metadata.front_end)`.
         threshold: in place of the policy's own.
-        limits: the most bytes and seconds to read; None for no limit.
         progress: told how many seconds have been scored, after each minute.
 
     Raises:
@@ -95,7 +93,7 @@ def score_recording(
     hop_s = log_mel.params.hop_s
     block_s = max(1, floor(CLIP_S / hop_s)) * hop_s
     overlap_s = max(0.0, log_mel.params.window_s - hop_s)
-    blocks = read_blocks(path, block_s=block_s, overlap_s=overlap_s, limits=limits)
+    blocks = read_blocks(path, block_s=block_s, overlap_s=overlap_s)
     for index, block in enumerate(blocks):
         duration_s = index * block_s + block.waveform.duration_s
         if index == 0 or block.waveform.duration_s >= log_mel.params.window_s:

@@ -33,7 +33,7 @@ _score = _meter.create_histogram(
     description="The model's score of each window",
     explicit_bucket_boundaries_advisory=_TENTHS,
 )
-_queue_age = _meter.create_gauge("haro.queue.age", unit="s", description="Age of the oldest batch waiting")
+_queue_age = _meter.create_gauge("haro.queue.age", unit="s", description="Age of the oldest batch waiting or at work")
 _queue_waiting = _meter.create_gauge("haro.queue.waiting", unit="{batch}", description="Batches waiting or at work")
 _queue_dead = _meter.create_gauge("haro.queue.dead", unit="{batch}", description="Batches set aside: dead letters")
 _newest = _meter.create_gauge(

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from bench.__main__ import main
 from bench.figures import PARTS, TARGETS
 from bench.models import BUNDLED, Variant, make_variants, random_weights
 from bench.recording import write_clip
@@ -49,21 +52,36 @@ def test_a_quick_run(tmp_path: Path) -> None:
     assert (tmp_path / "latest.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["--only", "perch"], "there is no such model; choose of bundled, fp32-mean_top_k"),
-        (["--rounds", "0"], "Invalid value for '--rounds'"),
-        (["--segments", "1000"], "Invalid value for '--segments'"),
-    ],
-)
-def test_what_cannot_be_measured_is_told(arguments: list[str], told: str) -> None:
-    """A wrong argument ends the command with one message and no traceback, before anything is measured."""
-    done = bench(*arguments)
+def test_without_onnx_it_says_what_to_install() -> None:
+    """Who has not installed what development needs is told how, in one sentence."""
+    program = "import runpy, sys; sys.modules['onnx'] = None; runpy.run_module('bench', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
 
-    assert done.returncode != 0
-    assert told in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert done.stderr == "measuring needs onnx: pip install -r requirements-dev.txt, or run `make bench`\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"), [(["--rounds", "0"], "--rounds"), (["--segments", "1000"], "--segments")]
+)
+def test_a_wrong_number_is_told(arguments: list[str], option: str) -> None:
+    """A number out of range is wrong usage, told before anything is measured."""
+    app = typer.Typer()
+    app.command()(main)
+
+    result = CliRunner().invoke(app, arguments)
+
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in " ".join(result.output.split())
+
+
+def test_a_model_nobody_knows_is_told() -> None:
+    """What cannot be measured ends the command with one message and no traceback, before anything is measured."""
+    done = bench("--only", "perch")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("--only perch: there is no such model; choose of bundled, fp32-mean_top_k")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_process_that_fails_is_told(tmp_path: Path) -> None:

@@ -43,12 +43,37 @@ def test_reference_features_from_the_command_line(shared_dir: Path, tmp_path: Pa
                     assert np.abs(found["mel_db"] - reference[array]).max() < 0.01
 
 
-def test_window_that_makes_no_sense_is_wrong_usage(recording: Path, tmp_path: Path) -> None:
-    """A window shorter than one FFT is refused by name."""
-    code, _, err = run_haro("features", recording, "--window", "0.01", "--hop", "1", "--out", tmp_path / "x.npz")
+@pytest.mark.parametrize(
+    ("window", "hop", "problem"),
+    [
+        ("0", "1", "Invalid value: --window: Input should be greater than 0"),
+        ("2", "0", "Invalid value: --hop: Input should be greater than or equal to 0.01"),
+        ("0.01", "1", "Invalid value: --window: window_s 0.01 holds fewer samples than n_fft 2560"),
+        ("61", "0", "Invalid value: --window: Input should be less than or equal to 60; --hop: Input should be"),
+    ],
+)
+def test_window_that_makes_no_sense_is_wrong_usage(
+    recording: Path, tmp_path: Path, window: str, hop: str, problem: str
+) -> None:
+    """Windows and hops that cannot be are refused by the option's name, with the reason and nothing of our insides."""
+    code, _, err = run_haro("features", recording, "--window", window, "--hop", hop, "--out", tmp_path / "x.npz")
 
     assert code == 2
-    assert "window_s" in err
+    assert problem in err
+    assert "pydantic" not in err
+
+
+def test_more_windows_than_memory_holds_are_told_before_they_are_made(tmp_path: Path) -> None:
+    """130 s in windows of a minute every 10 ms would be 34 GB: that and what to do is said, and nothing is written."""
+    wavfile.write(tmp_path / "long.wav", 8000, np.zeros(130 * 8000, np.int16))
+
+    code, _, err = run_haro(
+        "features", tmp_path / "long.wav", "--window", "60", "--hop", "0.01", "--out", tmp_path / "x.npz"
+    )
+
+    assert code == 1
+    assert f"{tmp_path / 'long.wav'}: 7001 windows would take 33.6 GB, and 2 are the most: choose a longer --hop" in err
+    assert not (tmp_path / "x.npz").exists()
 
 
 def test_failure_leaves_the_output_of_before(tmp_path: Path) -> None:

@@ -2,70 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
 import pytest
 from PIL import Image
-from scipy.io import wavfile
 
 from shared.bootstrap import bundled_model
 from shared.cli.models import promote
 from shared.errors import HaroError
-from tests.pipeline import run_haro
+from tests.cli.conftest import Models
 from tests.registry import hostile
-from tests.scoring.tiny_model import TINY_FRONT_END, tiny_metadata, write_tiny_model
-
-RATE_HZ = 8000
-
-
-class Models:
-    """The command on one station."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __call__(self, *arguments: str | Path, **env: str) -> tuple[int, str, str]:
-        """Run `haro models …`; its texts, with the lines that tables were folded into joined."""
-        code, out, err = run_haro("models", *arguments, "--data", self.folder / "data", env=env)
-        return code, out, " ".join(err.split())
-
-    def json(self, *arguments: str | Path) -> Any:
-        """What it prints as JSON."""
-        code, out, err = self(*arguments, "--json")
-        assert code == 0, err
-        return json.loads(out)
-
-    def add(self, number: int, level_db: float = 0.0) -> None:
-        """Add a version of the tiny model."""
-        card = self.folder / "card.md"
-        card.write_text(f"# tiny {number}\nHears nothing well.\n", encoding="utf-8")
-        file = write_tiny_model(self.folder / f"tiny-{number}.onnx", version=str(number), level_db=level_db)
-        code, _, err = self("add", file, "--card", card, "--by", "ann")
-        assert code == 0, err
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Models:
-    """See `Models`."""
-    return Models(tmp_path)
-
-
-@pytest.fixture
-def recordings(tmp_path: Path) -> Path:
-    """Four recordings, each louder than the one before."""
-    folder = tmp_path / "recordings"
-    folder.mkdir()
-    noise = np.random.default_rng(1).normal(0, 1, 5 * RATE_HZ)
-    for number, level_db in enumerate((-60, -50, -40, -30)):
-        samples = (noise * 10 ** (level_db / 20) * 32767).astype(np.int16)
-        wavfile.write(folder / f"{number}.wav", RATE_HZ, samples)
-    return folder
+from tests.scoring.tiny_model import tiny_metadata, write_tiny_model
 
 
 def test_a_model_from_its_file_to_production_and_back(models: Models) -> None:
@@ -124,10 +74,19 @@ def test_mistakes_are_told(
     assert models.json("list") | {"bundled": ""} == {"bundled": "", "production": None, "models": []}
 
 
-def test_nobody_is_promoted_without_a_reason(models: Models) -> None:
-    """An empty reason is wrong usage."""
-    code, _, err = models("promote", "bundled", "--reason", " ")
-    assert (code, "say why, in a sentence" in err) == (2, True)
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("promote", "bundled", "--reason", " "), "--reason"),
+        (("promote", "bundled", "--reason", "x", "--by", ""), "--by"),
+        (("rollback", "--reason", "x", "--by", "  "), "--by"),
+        (("add", "any.onnx", "--card", "any.md", "--by", "  "), "--by"),
+    ],
+)
+def test_a_blank_reason_or_name_is_wrong_usage(models: Models, arguments: tuple[str, ...], option: str) -> None:
+    """Nobody is promoted without a reason, and neither the login name nor nothing stands for a blank `--by`."""
+    code, _, err = models(*arguments)
+    assert (code, f"Invalid value for '{option}': it is blank" in err) == (2, True)
 
 
 def test_what_must_not_run_is_not_kept(models: Models) -> None:
@@ -143,48 +102,13 @@ def test_what_must_not_run_is_not_kept(models: Models) -> None:
     assert models.json("list")["models"] == []
 
 
+@pytest.mark.usefixtures("tried_here")
 def test_the_same_version_with_other_content(models: Models) -> None:
     """Another file under a version that is there is refused: versions never change."""
     models.add(1)
     other = write_tiny_model(models.folder / "other.onnx", level_db=3.0)
     code, _, err = models("add", other, "--card", models.folder / "card.md")
     assert (code, "tiny/1 is in the registry with other content" in err) == (1, True)
-
-
-def test_diff_shows_what_a_promotion_would_change(models: Models, recordings: Path) -> None:
-    """Each recording with both scores and decisions, the most changed first, as a table, as JSON and as a picture."""
-    models.add(1, -25.0)
-    models.add(2, -15.0)
-    picture = models.folder / "diff.png"
-    changes = models.json("diff", "tiny/1", "tiny/2", "--on", recordings, "--picture", picture)
-    assert (changes["a"], changes["b"]) == ("tiny/1", "tiny/2")
-    each = {Path(one["file"]).name: one for one in changes["recordings"]}
-    assert set(each) == {"0.wav", "1.wav", "2.wav", "3.wav"}
-    assert all(one["confidence_now"] <= one["confidence"] for one in each.values())
-    flipped = [name for name, one in sorted(each.items()) if one["flipped"]]
-    assert (changes["flips"], flipped) == (1, ["1.wav"])
-    with Image.open(picture) as image:
-        assert image.size == (640, 640)
-        assert len(image.getcolors(2**20) or []) > 10
-
-    code, out, _ = models("diff", "tiny/1", str(models.folder / "tiny-2.onnx"), "--on", recordings)
-    assert code == 0
-    assert "1 of 4 decided otherwise" in out
-    assert "call -> no call" in " ".join(out.split())
-    assert models.json("list")["production"] is None
-
-
-def test_diff_of_models_that_cut_sound_otherwise(models: Models, recordings: Path) -> None:
-    """Where windows cannot be compared, the confidences of whole recordings are; `production` names what scores."""
-    models.add(1, -45.0)
-    models("promote", "tiny/1", "--reason", "x")
-    longer = TINY_FRONT_END.model_copy(update={"window_s": 1.1})
-    file = write_tiny_model(models.folder / "longer.onnx", front_end=longer, level_db=-45.0)
-    changes = models.json("diff", "production", file, "--on", recordings / "0.wav", "--on", recordings / "3.wav")
-    assert changes["a"] == "tiny/1"
-    assert [one["scores"] for one in changes["recordings"]] == [1, 1]
-    same = models.json("diff", "production", "tiny/1", "--on", recordings / "0.wav")
-    assert (same["recordings"][0]["scores"], same["largest_change"]) == (9, 0.0)
 
 
 def test_a_pin_is_a_setting_that_is_checked(models: Models) -> None:
@@ -196,6 +120,7 @@ def test_a_pin_is_a_setting_that_is_checked(models: Models) -> None:
     assert models("list", HARO_MODEL_VERSION="bundled")[0] == 0
 
 
+@pytest.mark.usefixtures("tried_here")
 def test_words_are_shown_as_they_are(models: Models, recordings: Path) -> None:
     """Brackets and dollars in names, reasons and files are neither markup nor formulas, and no command stumbles."""
     models.add(1)
@@ -214,6 +139,7 @@ def test_words_are_shown_as_they_are(models: Models, recordings: Path) -> None:
     assert (code, "[/ann]" in out, "hears [K] pod" in " ".join(out.split())) == (0, True, True)
 
 
+@pytest.mark.usefixtures("tried_here")
 def test_with_a_broken_pointer_there_is_a_list_to_promote_from(models: Models) -> None:
     """The list names the models and ends with the error, so that one of them can be promoted."""
     models.add(1)
@@ -226,6 +152,7 @@ def test_with_a_broken_pointer_there_is_a_list_to_promote_from(models: Models) -
     assert models.json("list")["production"]["name"] == "tiny"
 
 
+@pytest.mark.usefixtures("tried_here")
 def test_the_bundled_version_is_taken(models: Models) -> None:
     """The bundled model can be added as it is, and no other file under its version: results would name both alike."""
     card = models.folder / "card.md"
@@ -254,5 +181,5 @@ def test_nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_other_commands_do_not_wait_for_pictures() -> None:
     """Half a second of drawing tools is loaded by who draws."""
-    program = "import sys, shared.cli\nsys.exit('matplotlib' in sys.modules)"
+    program = "import sys, shared.cli.commands\nsys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -13,7 +13,6 @@ import pytest
 
 from shared.bootstrap import open_house
 from shared.demo.node import Node
-from shared.demo.station import Station
 from shared.documents import BLOB_CONTAINERS, CONTAINERS
 from shared.settings import load_settings
 from tests.cloud.platform import Platform, SkippingClock, platform
@@ -129,10 +128,3 @@ def new_cloud() -> Iterator[Callable[[], Cloud]]:
 def cloud(new_cloud: Callable[[], Cloud]) -> Cloud:
     """One cloud."""
     return new_cloud()
-
-
-@pytest.fixture
-def station() -> Iterator[Station]:
-    """A server of streams on loopback."""
-    with Station() as server:
-        yield server

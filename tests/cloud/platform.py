@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from time import monotonic, sleep
 
 from azure.servicebus import ServiceBusClient, ServiceBusReceivedMessage, ServiceBusReceiver
+from azure.servicebus.exceptions import MessageLockLostError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from shared.storage.azure import blobs
@@ -17,7 +19,8 @@ from tests.emulators.servicebus import ServiceBusEmulator
 from tests.engine.host import FunctionHost, Outcome, WorkerError
 
 _BLOB_TRIES = 5  # host.json, extensions.blobs.poisonBlobThreshold
-_WAIT_S = 0.3
+_WAIT_S = 60.0  # for what is there already; a busy machine may take its time
+_REST_S = 1.5  # longer than HARO_STALL_S, after which the end of a stream is sent
 
 
 class SkippingClock:
@@ -60,15 +63,19 @@ class Platform:
     _tries: dict[str, int] = field(default_factory=dict)
 
     def run_until_idle(self, *, rounds_at_rest: int = 3) -> None:
-        """Tick, and hand over all there is, until several rounds in a row brought nothing."""
-        at_rest = 0
-        while at_rest < rounds_at_rest:
+        """Tick, and hand over all there is, until several rounds in a row, some time apart, brought nothing."""
+        at_rest, since = 0, monotonic()
+        while at_rest < rounds_at_rest or monotonic() - since < _REST_S:
             ticked = self.tick("enqueue")
             worked = self.serve_all()
             waiting = self.service_bus.active(QUEUE)
             if waiting and not worked:
                 self.clock.advance(QUEUE_SETTINGS.lock_s)  # a lock of a dead worker, or a retry scheduled for later
-            at_rest = at_rest + 1 if ticked and not worked and not waiting else 0
+            if ticked and not worked and not waiting:
+                at_rest += 1
+                sleep(_REST_S / 10)
+            else:
+                at_rest, since = 0, monotonic()
 
     def serve_all(self) -> bool:
         """Hand over messages and blobs until there are none; returns whether there were any."""
@@ -82,21 +89,28 @@ class Platform:
         return self._call(name, lambda: self.host.invoke_timer(name))
 
     def _serve_message(self) -> bool:
+        if not any(entry.is_due for entry in self.service_bus.active(QUEUE)):
+            return False
         messages = self.receiver.receive_messages(max_message_count=1, max_wait_time=_WAIT_S)
         for message in messages:
             if self.lose:
                 self.lose -= 1
-                self.receiver.complete_message(message)
+                self._settle(message, done=True)
                 continue
             deaths = self.deaths
             done = self._call("score", partial(self._invoke_score, message))
-            if deaths != self.deaths:
-                continue  # the host died with it: the lock ends by itself
-            if done:
-                self.receiver.complete_message(message)
-            else:
-                self.receiver.abandon_message(message)
+            if deaths == self.deaths:  # else the host died with it: the lock ends by itself
+                self._settle(message, done=done)
         return bool(messages)
+
+    def _settle(self, message: ServiceBusReceivedMessage, *, done: bool) -> None:
+        """Complete or abandon it, and wait until the queue knows; with its lock lost it comes again by itself."""
+        with suppress(MessageLockLostError):
+            self.receiver.complete_message(message) if done else self.receiver.abandon_message(message)
+        deadline = monotonic() + _WAIT_S
+        while any(e.lock and e.lock.token == message.lock_token for e in self.service_bus.active(QUEUE)):
+            assert monotonic() < deadline, "the queue did not hear of it"
+            sleep(0.005)
 
     def _invoke_score(self, message: ServiceBusReceivedMessage) -> Outcome:
         properties = {

@@ -228,7 +228,8 @@ def test_what_fails_comes_again_or_dies_is_told_and_can_be_replayed(
         running.run_until_idle(rounds_at_rest=1)
 
     assert asked == [503, 503, 503, 200]
-    why = [line.partition("given back before because: ")[2] for line in logged if line.startswith("ERROR")]
+    assert any("2 dead letters (`haro dead-letters`): 1 failed, 1 unreadable; 0 put back" in line for line in logged)
+    why = [reason for line in logged if (reason := line.partition("given back before because: ")[2])]
     assert [reason.split(":")[:2] for reason in sorted(why)] == [
         [
             "blob clips/test_node/2026-03-20/test_node_2026-03-20t07-01-19z_6-7.flac in account devstoreaccount1",

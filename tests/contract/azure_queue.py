@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from azure.servicebus import ServiceBusClient
 
 from shared.storage.azure.servicebus import ServiceBusQueue
+from shared.storage.ports import Delivery
 from tests.clock import FakeClock
 from tests.emulators.servicebus import QueueSettings, ServiceBusEmulator
 
@@ -38,6 +39,20 @@ class AzureQueue:
         self.clock.now_utc = max(self.clock.now_utc, datetime.now(UTC))
 
 
+class PatientQueue(ServiceBusQueue):
+    """Waits for a message that is due for as long as a busy machine may take, and for none hardly at all."""
+
+    def __init__(self, emulator: ServiceBusEmulator, client: ServiceBusClient, clock: FakeClock) -> None:
+        super().__init__(client, NAME, max_deliveries=AzureQueue.max_deliveries, now=clock)
+        self._emulator = emulator
+
+    def receive(self) -> Delivery | None:
+        """See `MessageQueue.receive`."""
+        due = any(entry.is_due for entry in self._emulator.active(NAME))
+        self._receive_wait_s = 30.0 if due else 0.05
+        return super().receive()
+
+
 @contextmanager
 def azure_queue() -> Iterator[AzureQueue]:
     """An emulator with one queue, and the adapter on it."""
@@ -49,6 +64,6 @@ def azure_queue() -> Iterator[AzureQueue]:
             emulator.connection_string, retry_total=3, retry_backoff_factor=0.05, retry_backoff_max=1, try_timeout=2
         ) as client,
     ):
-        queue = ServiceBusQueue(client, NAME, max_deliveries=settings.max_deliveries, receive_wait_s=0.05, now=clock)
+        queue = PatientQueue(emulator, client, clock)
         yield AzureQueue(emulator, queue, clock)
         queue.close()

@@ -7,18 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import UnknownMark
-from shared.storage.ports import Container, Json, Stored
-from tests.contract.conftest import CHANGES_AT_ONCE, SHORT_LIVED, SIGHTINGS, DocumentsHarness
-
-
-def _sighting(doc_id: str, **fields: object) -> Json:
-    return {"id": doc_id, "site": "bush-point", **fields}
-
-
-def _read(store: DocumentsHarness, doc_id: str) -> Stored:
-    stored = store.documents.get(SIGHTINGS, "bush-point", doc_id)
-    assert stored is not None, f"{doc_id} was written"
-    return stored
+from shared.storage.ports import Container, Stored
+from tests.contract.harness import CHANGES_AT_ONCE, SHORT_LIVED, SIGHTINGS, DocumentsHarness
+from tests.contract.sightings import read, sighting
 
 
 def _follow(store: DocumentsHarness, mark: str = "", container: Container = SIGHTINGS) -> tuple[list[Stored], str]:
@@ -39,17 +30,17 @@ def _ids(found: list[Stored]) -> list[str]:
 def test_changes_since_a_mark(store: DocumentsHarness) -> None:
     """What was created and replaced since comes in the order of its last write, once, as it now is; then nothing."""
     for n in range(3):
-        store.documents.create(SIGHTINGS, _sighting(f"d{n}", n=n))
+        store.documents.create(SIGHTINGS, sighting(f"d{n}", n=n))
     found, mark = _follow(store)
-    assert found == [_read(store, f"d{n}") for n in range(3)]
+    assert found == [read(store, f"d{n}") for n in range(3)]
     assert _follow(store, mark)[0] == []
 
-    store.documents.create(SIGHTINGS, _sighting("new"))
-    store.documents.replace(SIGHTINGS, _sighting("d1", n="once"), etag=_read(store, "d1").etag)
-    store.documents.replace(SIGHTINGS, _sighting("d1", n="twice"), etag=_read(store, "d1").etag)
-    store.documents.replace(SIGHTINGS, _sighting("d0", n="once"), etag=_read(store, "d0").etag)
+    store.documents.create(SIGHTINGS, sighting("new"))
+    store.documents.replace(SIGHTINGS, sighting("d1", n="once"), etag=read(store, "d1").etag)
+    store.documents.replace(SIGHTINGS, sighting("d1", n="twice"), etag=read(store, "d1").etag)
+    store.documents.replace(SIGHTINGS, sighting("d0", n="once"), etag=read(store, "d0").etag)
     found, later = _follow(store, mark)
-    assert found == [_read(store, doc_id) for doc_id in ("new", "d1", "d0")]
+    assert found == [read(store, doc_id) for doc_id in ("new", "d1", "d0")]
     assert _follow(store, mark)[0] == found, "an older mark can be gone back to"
     assert _follow(store, later)[0] == []
 
@@ -58,7 +49,7 @@ def test_changes_of_nothing(store: DocumentsHarness) -> None:
     """A container without documents gives a mark all the same, and from it on nothing is missed."""
     found, mark = _follow(store)
     assert found == []
-    store.documents.create(SIGHTINGS, _sighting("a"))
+    store.documents.create(SIGHTINGS, sighting("a"))
     assert _ids(_follow(store, mark)[0]) == ["a"]
     assert _ids(_follow(store)[0]) == ["a"]
 
@@ -67,23 +58,23 @@ def test_changes_leave_out_what_is_gone(store: DocumentsHarness) -> None:
     """What was deleted or has ended is no change; created again, it is."""
     _, mark = _follow(store)
     for doc_id in ("a", "b", "c"):
-        store.documents.create(SIGHTINGS, _sighting(doc_id))
+        store.documents.create(SIGHTINGS, sighting(doc_id))
     store.documents.delete(SIGHTINGS, "bush-point", "c")
     store.documents.delete(SIGHTINGS, "bush-point", "a")
     assert _ids(_follow(store, mark)[0]) == ["b"]
-    store.documents.create(SIGHTINGS, _sighting("a"))
+    store.documents.create(SIGHTINGS, sighting("a"))
     assert _ids(_follow(store, mark)[0]) == ["b", "a"]
 
-    store.documents.create(SHORT_LIVED, _sighting("ended"))
+    store.documents.create(SHORT_LIVED, sighting("ended"))
     store.advance(4)
-    store.documents.create(SHORT_LIVED, _sighting("alive"))
+    store.documents.create(SHORT_LIVED, sighting("alive"))
     assert _ids(_follow(store, container=SHORT_LIVED)[0]) == ["alive"]
 
 
 def test_changes_of_containers_are_apart(store: DocumentsHarness) -> None:
     """What is written to one container is no change of another."""
-    store.documents.create(SIGHTINGS, _sighting("a"))
-    store.documents.create(SHORT_LIVED, _sighting("b"))
+    store.documents.create(SIGHTINGS, sighting("a"))
+    store.documents.create(SHORT_LIVED, sighting("b"))
     assert _ids(_follow(store)[0]) == ["a"]
     assert _ids(_follow(store, container=SHORT_LIVED)[0]) == ["b"]
 
@@ -92,13 +83,13 @@ def test_many_changes_come_in_parts(store: DocumentsHarness) -> None:
     """Within one partition all come in order, part by part, also when documents are written in between."""
     everything = [f"d{n}" for n in range(CHANGES_AT_ONCE * 4)]
     for doc_id in everything:
-        store.documents.create(SIGHTINGS, _sighting(doc_id))
+        store.documents.create(SIGHTINGS, sighting(doc_id))
     first = store.documents.changes(SIGHTINGS)
     assert first.more
     part = len(first.documents)
     assert CHANGES_AT_ONCE <= part < len(everything)
     assert _ids(list(first.documents)) == everything[:part]
-    store.documents.replace(SIGHTINGS, _sighting("d0"), etag=_read(store, "d0").etag)
+    store.documents.replace(SIGHTINGS, sighting("d0"), etag=read(store, "d0").etag)
     store.documents.delete(SIGHTINGS, "bush-point", everything[part])
     assert _ids(_follow(store, first.mark)[0]) == [*everything[part + 1 :], "d0"]
 
@@ -106,7 +97,7 @@ def test_many_changes_come_in_parts(store: DocumentsHarness) -> None:
 @pytest.mark.parametrize("mark", ["nonsense", "5", "sightings", "sightings:-1", "sightings:99999", "e30=", "0"])
 def test_marks_that_were_never_given(store: DocumentsHarness, mark: str) -> None:
     """What is no mark is refused, and so is the mark of another container."""
-    store.documents.create(SIGHTINGS, _sighting("a"))
+    store.documents.create(SIGHTINGS, sighting("a"))
     for wrong in (mark, _follow(store, container=SHORT_LIVED)[1]):
         with pytest.raises(UnknownMark):
             store.documents.changes(SIGHTINGS, after=wrong)

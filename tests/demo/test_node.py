@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import m3u8
-import pytest
 import requests
 
 from shared.demo.encoder import EncodedSegment
@@ -14,13 +11,6 @@ from shared.demo.station import Station
 
 EPOCH = 1_777_636_800
 SEGMENTS = [EncodedSegment(index, 9.984 if index % 4 == 3 else 10.005333, bytes(188) * 50) for index in range(1001)]
-
-
-@pytest.fixture
-def station() -> Iterator[Station]:
-    """An empty station."""
-    with Station() as station:
-        yield station
 
 
 def fetch(station: Station, key: str) -> requests.Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -35,7 +36,8 @@ from tests.emulators.servicebus import Effect, QueueSettings, ServiceBusEmulator
 CLOCK = FakeClock(datetime.now(UTC))
 QUEUE = "segment-batches"
 LOCK_S, WINDOW_S = 300.0, 600.0
-drops_connections = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # the SDK leaves them to gc
+# Dropped connections the SDK leaves to the garbage collector, which may come for them in a later test.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def message(message_id: str) -> ServiceBusMessage:
 
 def received(receiver: ServiceBusReceiver) -> ServiceBusReceivedMessage:
     """The one message that is due."""
-    (one,) = receiver.receive_messages(max_message_count=1, max_wait_time=0.5)
+    (one,) = receiver.receive_messages(max_message_count=1, max_wait_time=30)
     return one
 
 
@@ -256,7 +258,6 @@ def test_busy_passes(emulator: ServiceBusEmulator, sender: ServiceBusSender, rec
     assert ids(emulator) == ["a"]
 
 
-@drops_connections
 @pytest.mark.parametrize("effect", [Effect.DROP_BEFORE, Effect.DROP_AFTER])
 def test_a_dropped_send_is_there_once(emulator: ServiceBusEmulator, sender: ServiceBusSender, effect: Effect) -> None:
     """The SDK sends again over a new connection; duplicate detection knows what had arrived."""
@@ -266,20 +267,20 @@ def test_a_dropped_send_is_there_once(emulator: ServiceBusEmulator, sender: Serv
     assert emulator.faults.pending() == []
 
 
-@drops_connections
 def test_faults_at_receiving_and_settling(emulator: ServiceBusEmulator, client: ServiceBusClient) -> None:
     """A detached receiver, a dropped delivery that stays locked, a slow one, and a lock lost at settling."""
     with client.get_queue_sender(QUEUE) as sender:
         sender.send_messages(message("a"))
     emulator.faults.add(Step.RECEIVE, Effect.BUSY)
     with client.get_queue_receiver(QUEUE) as receiver, pytest.raises(ServiceBusServerBusyError):
-        receiver.receive_messages(max_wait_time=0.2)
+        receiver.receive_messages(max_wait_time=30)
     emulator.faults.add(Step.RECEIVE, Effect.DROP_AFTER)
-    with client.get_queue_receiver(QUEUE) as receiver, pytest.raises(ServiceBusConnectionError):
-        receiver.receive_messages(max_wait_time=0.2)
-    assert emulator.active(QUEUE)[0].lock is not None
+    with client.get_queue_receiver(QUEUE) as receiver:
+        while emulator.active(QUEUE)[0].lock is None:
+            with suppress(ServiceBusConnectionError):  # or the SDK comes back first, with nothing
+                assert receiver.receive_messages(max_wait_time=0.2) == []
     CLOCK.advance(LOCK_S)
-    emulator.faults.add(Step.RECEIVE, Effect.SLOW, delay_s=0.3)
+    emulator.faults.add(Step.RECEIVE, Effect.SLOW, delay_s=3)
     emulator.faults.add(Step.SETTLE, Effect.LOCK_LOST)
     with client.get_queue_receiver(QUEUE) as receiver:
         assert receiver.receive_messages(max_wait_time=0.05) == []

@@ -62,14 +62,16 @@ class FunctionHost:
         python: the Python of .venv/engine.
         app: folder with function_app.py.
         settings: app settings; the app sees them as its environment.
+
+    Attributes:
         timeout_s: how long indexing or one invocation may take before the worker is ended.
     """
 
-    def __init__(self, python: Path, app: Path, settings: Mapping[str, str], *, timeout_s: float = 120.0) -> None:
+    def __init__(self, python: Path, app: Path, settings: Mapping[str, str]) -> None:
         self.functions: dict[str, Function] = {}
         self._command = [str(python), "-P", str(_WORKER), str(app)]
         self._settings = dict(settings)
-        self._timeout_s = timeout_s
+        self.timeout_s = 300.0
         self._process: subprocess.Popen[str] | None = None
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by stop
 
@@ -198,7 +200,7 @@ class FunctionHost:
     def _answer(self) -> dict[str, Any]:
         assert self._process is not None
         assert self._process.stdout is not None
-        watchdog = threading.Timer(self._timeout_s, self._process.kill)
+        watchdog = threading.Timer(self.timeout_s, self._process.kill)
         watchdog.start()
         try:
             line = self._process.stdout.readline()
@@ -220,7 +222,7 @@ class FunctionHost:
         if process is None:
             return
         try:
-            process.communicate(timeout=self._timeout_s)  # closes its stdin, on which it ends
+            process.communicate(timeout=self.timeout_s)  # closes its stdin, on which it ends
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

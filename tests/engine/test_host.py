@@ -280,8 +280,7 @@ def test_a_worker_that_takes_too_long_is_ended(
 ) -> None:
     """An invocation beyond the timeout ends as if the worker had been killed, instead of never."""
     settings = SETTINGS | {"MARK": str(mark)}
-    with (
-        FunctionHost(engine_python, write_app(TALKATIVE), settings, timeout_s=3) as host,
-        pytest.raises(WorkerError, match="the worker ended with -9"),
-    ):
-        host.invoke_service_bus("job", "wait", **JOB_TOLD)
+    with FunctionHost(engine_python, write_app(TALKATIVE), settings) as host:
+        host.timeout_s = 3
+        with pytest.raises(WorkerError, match="the worker ended with -9"):
+            host.invoke_service_bus("job", "wait", **JOB_TOLD)

@@ -117,5 +117,6 @@ def open_desk() -> Iterator[Desk]:
     """A desk with storage of its own."""
     clock = Clock()
     with TemporaryDirectory() as folder, Database(Path(folder) / "haro.sqlite") as database:
-        queue = SqliteQueue(database, "batches", lock_s=60.0, max_deliveries=5, duplicate_window_s=86_400.0, now=clock)
+        week_s = 7 * 86_400.0
+        queue = SqliteQueue(database, "batches", lock_s=60.0, max_deliveries=5, duplicate_window_s=week_s, now=clock)
         yield Desk(FakeNode(), clock, queue, SqliteDocuments(database, CONTAINERS, now=clock))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from shared.errors import StreamError, StreamNotFound
 from shared.hydrophones import Hydrophone
-from shared.ingest.hls import Playlist, parse_playlist
+from shared.ingest.hls import Playlist, parse_listing, parse_playlist
 
 HYDROPHONE = Hydrophone(id="test_node", stream_url="http://127.0.0.1:9/bucket/test_node")
 EPOCH = 1_717_743_618
@@ -31,7 +31,7 @@ class Clock:
 
 @dataclass
 class FakeNode:
-    """Implements `Streams` over text playlists made here, so that the real parser is part of every test."""
+    """Implements `Streams` over playlists and listings made here, so that the real parsers are part of every test."""
 
     latest: int = EPOCH
     durations_s: dict[int, list[float]] = field(default_factory=dict)
@@ -40,6 +40,7 @@ class FakeNode:
     failing: dict[int, StreamError] = field(default_factory=dict)
     latest_error: StreamError | None = None
     lists_folders: bool = True
+    odd_folders: list[str] = field(default_factory=list)
     listing_error: StreamError | None = None
     shown: dict[int, int] = field(default_factory=dict)
 
@@ -79,12 +80,16 @@ class FakeNode:
         return parse_playlist(self.text(epoch), epoch=epoch, url=url, known=known)
 
     def folders(self, hydrophone: Hydrophone, *, after: int = 0) -> list[int]:
-        """All folders."""
+        """All folders that are named after a time, as S3 lists them."""
         if self.listing_error:
             raise self.listing_error
         if not self.lists_folders:
             raise StreamNotFound("this server lists nothing")
-        return sorted(epoch for epoch in self.durations_s if epoch > after)
+        names = [*map(str, self.durations_s), *self.odd_folders]
+        prefixes = "".join(f"<CommonPrefixes><Prefix>n/hls/{name}/</Prefix></CommonPrefixes>" for name in names)
+        body = f"<ListBucketResult>{prefixes}</ListBucketResult>".encode()
+        epochs, _ = parse_listing(body, url=hydrophone.bucket_url)
+        return sorted(epoch for epoch in epochs if epoch > after)
 
     def published(self) -> set[tuple[int, int]]:
         """Every segment there is: (epoch, index)."""

@@ -110,7 +110,7 @@ def test_range_is_split_at_its_folders(folders: set[int], start: int, length: in
     moment = datetime.fromtimestamp(start, tz=UTC)
     job = time_range("n", moment, moment + timedelta(seconds=length), reason="requested")
 
-    parts = stretches(job, folders)
+    parts = stretches(job, folders, now=moment)
 
     inside = {epoch for epoch in folders if start < epoch < start + length}
     before = {max(epoch for epoch in folders if epoch <= start)} if any(e <= start for e in folders) else set()

@@ -226,7 +226,7 @@ def test_wrong_pointer_moves_nothing(desk: Desk) -> None:
     desk.poll()
 
     assert [batch.first_index for batch in desk.received] == [0, 6, 12]
-    assert "begins" in report.message
+    assert "points back" in report.message
     assert desk.gaps == []
 
 

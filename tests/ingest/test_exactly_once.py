@@ -9,51 +9,16 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.documents import CONTAINERS
 from shared.ingest.hls import folder_start_utc
-from shared.storage.local.documents import SqliteDocuments
-from shared.storage.ports import Container, Json
+from tests.crashing_documents import Crash, CrashingDocuments
 from tests.ingest.desk import Desk, open_desk
-
-
-class Crash(BaseException):
-    """The process ends here."""
-
-
-class CrashingDocuments(SqliteDocuments):
-    """Local documents whose n-th write is the process's last act: done or not done, as `after` says."""
-
-    writes_left: int
-    after: bool
-
-    def _tick(self) -> bool:
-        self.writes_left -= 1
-        if self.writes_left == 0 and not self.after:
-            raise Crash
-        return self.writes_left == 0
-
-    def create(self, container: Container, body: Json) -> bool:
-        """Create, or crash."""
-        last = self._tick()
-        written = super().create(container, body)
-        if last:
-            raise Crash
-        return written
-
-    def replace(self, container: Container, body: Json, *, etag: str) -> str:
-        """Replace, or crash."""
-        last = self._tick()
-        written = super().replace(container, body, etag=etag)
-        if last:
-            raise Crash
-        return written
 
 
 def crash_at(desk: Desk, amount: int, step: Callable[[], object]) -> None:
     """Let one step die at its n-th write, before or after that write is done."""
     healthy = desk.documents
-    crashing = CrashingDocuments(healthy._database, CONTAINERS, now=desk.clock)
-    crashing.writes_left, crashing.after = amount, amount % 2 == 0
+    crashing = CrashingDocuments(healthy._database)
+    crashing.crash_at, crashing.after = amount, amount % 2 == 0
     desk.documents = crashing
     with suppress(Crash):
         step()
@@ -99,6 +64,15 @@ def bogus_pointer(desk: Desk, amount: int) -> None:
     desk.node.latest = honest
 
 
+def stale_pointer(desk: Desk, amount: int) -> None:
+    """A cache shows a latest.txt of the last three restarts, for two polls."""
+    older = sorted(desk.node.durations_s)[:-1][-3:]
+    if older:
+        desk.node.latest, honest = older[amount % len(older)], desk.node.latest
+        desk.poll_twice()
+        desk.node.latest = honest
+
+
 HAPPENINGS: dict[str, Callable[[Desk, int], object]] = {
     "grow": grow,
     "restart": restart,
@@ -111,13 +85,14 @@ HAPPENINGS: dict[str, Callable[[Desk, int], object]] = {
     "crash in poll": lambda desk, amount: crash_at(desk, 1 + amount % 6, desk.poll),
     "crash in pump": lambda desk, amount: crash_at(desk, 1 + amount % 4, desk.pump),
     "bogus pointer": bogus_pointer,
+    "stale pointer": stale_pointer,
 }
 
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from(sorted(HAPPENINGS)), st.integers(1, 90)), max_size=30))
 def test_whatever_happens_each_segment_is_sent_once_or_told(happenings: list[tuple[str, int]]) -> None:
-    """Growth, restarts, crashes at any write, torn playlists: every segment is sent exactly once or in a gap."""
+    """Growth, restarts, crashes at any write, torn playlists, stale pointers: each segment is sent once or in a gap."""
     with open_desk() as desk:
         node = desk.node
         node.grow(1)

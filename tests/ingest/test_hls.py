@@ -102,11 +102,12 @@ def test_what_is_no_playlist_is_said_to_be_none(text: str) -> None:
 
 
 def test_listing_gives_folders_and_the_next_page() -> None:
-    """S3's XML yields the folders that are unix times, and the token of the next page."""
+    """S3's XML yields the folders that are named after a unix time in seconds, and the token of the next page."""
     body = (
         b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>true</IsTruncated>'
         b"<NextContinuationToken>abc=</NextContinuationToken>"
         b"<CommonPrefixes><Prefix>n/hls/1717743618/</Prefix></CommonPrefixes>"
+        b"<CommonPrefixes><Prefix>n/hls/1717743618000/</Prefix></CommonPrefixes>"
         b"<CommonPrefixes><Prefix>n/hls/old/</Prefix></CommonPrefixes></ListBucketResult>"
     )
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from model.minutes import QUIET_KINDS, call_minute, quiet_minute
 from shared.scoring.decision import Decision, decide
 from shared.scoring.detector import Detector
 from shared.scoring.frontend import LogMel
+from tests.conftest import ROOT
 
 MODEL = Path(__file__).parents[2] / "model"
 FILE = MODEL / "haro-orca.onnx"
@@ -49,6 +51,17 @@ def test_file_is_small_and_names_itself(detector: Detector) -> None:
     assert detector.metadata.classes == ("other", "orca_call")
     assert detector.metadata.positive_class == "orca_call"
     assert "non-commercial" in detector.metadata.licence.lower() or "NC" in detector.metadata.licence
+
+
+def test_file_tells_nothing_of_the_machine_that_made_it() -> None:
+    """Metadata are the model's own, not those of its nodes and values, and no path or source file is in its bytes."""
+    model = onnx.load(str(FILE))
+    graph = model.graph
+    parts = [graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output, *model.functions]
+
+    assert [entry.key for entry in model.metadata_props] == ["haro"]
+    assert not any(part.metadata_props or part.doc_string for part in parts)
+    assert not re.search(rb"/home|\w\w\.py|" + re.escape(bytes(ROOT)), FILE.read_bytes())
 
 
 @pytest.mark.parametrize("index", range(4))

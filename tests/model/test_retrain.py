@@ -20,7 +20,7 @@ from model.folds import folds_of
 from shared.demo.sea import orca_call, sea_noise
 from shared.scoring.detector import Detector
 
-EXAMPLES = 400
+EXAMPLES, SHARE = 100, 50
 COLUMNS = ("file", "label", "species", "site", "group", "duration_s", "sample_rate_hz", "source_repository", "licence")
 
 
@@ -47,8 +47,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def out(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of the first two commands, of very few examples."""
     folder = tmp_path_factory.mktemp("out")
-    crossvalidate.main(data, folder, "separable", EXAMPLES, 1, 1, 1)
-    train.main(data, folder, "separable", EXAMPLES, 1, 1, 1)
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(train, "SHARE", SHARE)
+        crossvalidate.main(data, folder, "separable", EXAMPLES, 1, 1, 1)
+        train.main(data, folder, "separable", EXAMPLES, 1, 1, 1)
     return folder
 
 

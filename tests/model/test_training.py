@@ -109,6 +109,7 @@ def test_the_exported_file_answers_as_the_network(pool: Pool, tmp_path: Path, ki
     with torch.no_grad():
         probabilities, embedding = network(torch.from_numpy(mel))
     assert list(tmp_path.iterdir()) == [path]
+    assert b"stack_trace" not in path.read_bytes()
     assert answer.scores == pytest.approx(probabilities[:, 1].numpy(), abs=1e-5)
     assert answer.embeddings == pytest.approx(embedding.numpy(), abs=1e-4)
 

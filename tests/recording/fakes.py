@@ -1,9 +1,8 @@
-"""Stores in memory, a clock that is set by hand, a sender that remembers, and results to record."""
+"""A clock that is set by hand, a sender that remembers, and results to record."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,10 +15,9 @@ from shared.documents import (
     WindowScore,
     result_blob_name,
 )
-from shared.errors import ConflictError, NotificationError, UnknownMark
+from shared.errors import NotificationError
 from shared.hydrophones import Hydrophone
 from shared.recording.channels import Channel, Notice
-from shared.storage.ports import Changes, Container, Json, Scalar, Stored
 from tests.memory_blobs import MemoryBlobs
 
 NOON = datetime(2026, 3, 20, 19, 0, 0, tzinfo=UTC)  # 12:00 on the coast
@@ -42,95 +40,6 @@ class Clock:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.moment += timedelta(seconds=seconds)
-
-
-class Crash(BaseException):
-    """The process is killed: nothing in the code under test may catch it."""
-
-
-class MemoryDocuments:
-    """A DocumentStore in memory. With `crash_at` set, the write of that number (from 1) kills the process."""
-
-    def __init__(self) -> None:
-        self.bodies: dict[tuple[str, str, str], tuple[Json, str]] = {}
-        self.writes = 0
-        self.changes_read = 0
-        self.crash_at: int | None = None
-
-    def snapshot(self) -> dict[tuple[str, str, str], Json]:
-        """Every document by container, partition and id."""
-        return {key: copy.deepcopy(body) for key, (body, _) in self.bodies.items()}
-
-    def create(self, container: Container, body: Json) -> bool:
-        """See `DocumentStore.create`."""
-        key = self._key(container, body)
-        if key in self.bodies:
-            return False
-        self._put(key, body)
-        return True
-
-    def get(self, container: Container, partition: str, doc_id: str) -> Stored | None:
-        """See `DocumentStore.get`."""
-        found = self.bodies.get((container.name, partition, doc_id))
-        return Stored(copy.deepcopy(found[0]), found[1]) if found else None
-
-    def replace(self, container: Container, body: Json, *, etag: str) -> str:
-        """See `DocumentStore.replace`."""
-        key = self._key(container, body)
-        if key not in self.bodies or self.bodies[key][1] != etag:
-            raise ConflictError(f"{key} changed")
-        return self._put(key, body)
-
-    def delete(self, container: Container, partition: str, doc_id: str) -> bool:
-        """See `DocumentStore.delete`."""
-        return self.bodies.pop((container.name, partition, doc_id), None) is not None
-
-    def query(
-        self,
-        container: Container,
-        *,
-        partition: str | None = None,
-        where: Mapping[str, Scalar] | None = None,
-        since: tuple[str, str] | None = None,
-        until: tuple[str, str] | None = None,
-        order_by: str | None = None,
-        descending: bool = False,
-        limit: int | None = None,
-    ) -> list[Stored]:
-        """See `DocumentStore.query`."""
-        return [
-            Stored(copy.deepcopy(body), etag)
-            for (name, part, _), (body, etag) in self.bodies.items()
-            if name == container.name
-            and partition in {None, part}
-            and all(field in body and body[field] == value for field, value in (where or {}).items())
-            and (since is None or (since[0] in body and body[since[0]] >= since[1]))
-        ]
-
-    def changes(self, container: Container, *, after: str = "") -> Changes:
-        """See `DocumentStore.changes`: two at once. Etags are numbers of writes, so they are marks too."""
-        if not (after or "0").isdigit():
-            raise UnknownMark(f"no mark {after!r}")
-        self.changes_read += 1
-        since = int(after or 0)
-        found = sorted(
-            (int(etag), body)
-            for (name, *_), (body, etag) in self.bodies.items()
-            if name == container.name and int(etag) > since
-        )
-        page = found[:2]
-        stored = tuple(Stored(copy.deepcopy(body), str(number)) for number, body in page)
-        return Changes(stored, str(page[-1][0] if page else since), more=len(found) > len(page))
-
-    def _key(self, container: Container, body: Json) -> tuple[str, str, str]:
-        return container.name, body[container.partition_key], body["id"]
-
-    def _put(self, key: tuple[str, str, str], body: Json) -> str:
-        self.writes += 1
-        if self.crash_at is not None and self.writes >= self.crash_at:
-            raise Crash
-        self.bodies[key] = (copy.deepcopy(body), str(self.writes))
-        return str(self.writes)
 
 
 class RecordingSender:

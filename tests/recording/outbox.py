@@ -1,4 +1,4 @@
-"""An outbox to test: detections are planned and delivered in memory, and its entries looked at."""
+"""An outbox to test: detections are planned and delivered, and its entries looked at."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from shared.documents import DETECTIONS, OUTBOX, Audience, OutboxEntry
-from shared.recording.channels import Channel
+from shared.recording.channels import Channel, Sender
 from shared.recording.detections import Verdict, detection_document, moderated
 from shared.recording.notify import NoticePolicy
 from shared.recording.outbox import Delivered, deliver_due
 from shared.recording.planning import plan
-from shared.storage.ports import Json
-from tests.recording.fakes import LAB, NOON, Clock, MemoryDocuments, RecordingSender, make_result
+from shared.storage.ports import DocumentStore, Json
+from tests.recording.fakes import LAB, NOON, Clock, make_result
 
 POLICY = NoticePolicy()
 MODERATORS = Channel.of("json://hooks.example/secret", "moderators", name="mods")
 SUBSCRIBERS = Channel.of("mailto://u:p@mail.example", "subscribers", name="subs")
-BOTH: frozenset[Audience] = frozenset({"moderators", "subscribers"})
+EVERYBODY: frozenset[Audience] = frozenset({"moderators", "subscribers", "orcasite"})
 
 
 def heard(minutes: float, *, hydrophone_id: str = LAB.id, confirmed: bool = True) -> Json:
@@ -27,23 +27,21 @@ def heard(minutes: float, *, hydrophone_id: str = LAB.id, confirmed: bool = True
     return moderated(detection, Verdict("yes", "Ann"), now=NOON) if confirmed else detection
 
 
-def tell(documents: MemoryDocuments, detections: Iterable[Json], *channels: Channel, clock: Clock) -> None:
+def tell(documents: DocumentStore, detections: Iterable[Json], *channels: Channel, clock: Clock) -> None:
     """Store detections and plan who is told."""
     for detection in detections:
         documents.create(DETECTIONS, detection)
-        plan(documents, detection, channels, audiences=BOTH, policy=POLICY, now=clock)
+        plan(documents, detection, channels, audiences=EVERYBODY, policy=POLICY, now=clock)
 
 
-def deliver(documents: MemoryDocuments, sender: RecordingSender, *channels: Channel, clock: Clock) -> Delivered:
+def deliver(documents: DocumentStore, sender: Sender, *channels: Channel, clock: Clock) -> Delivered:
     """One round of delivery."""
     return deliver_due(documents, channels, sender, policy=POLICY, now=clock)
 
 
-def entries(documents: MemoryDocuments) -> list[OutboxEntry]:
+def entries(documents: DocumentStore) -> list[OutboxEntry]:
     """All entries, in order of the sea's time."""
     found = [
-        OutboxEntry.model_validate(b)
-        for (name, _, i), b in documents.snapshot().items()
-        if name == OUTBOX.name and i != "lease"
+        OutboxEntry.model_validate(stored.body) for stored in documents.query(OUTBOX) if stored.body["id"] != "lease"
     ]
     return sorted(found, key=lambda entry: (entry.channel_id, entry.detection_utc))

@@ -19,7 +19,10 @@ from aiosmtpd.controller import Controller
 
 @dataclass
 class HttpServer:
-    """What came by HTTP: path, headers and JSON body of every request; `answers` are given first, then 201."""
+    """What came by HTTP: path, headers and JSON body of every request; `answers` are given first, then 201.
+
+    A GET, which is what clients make of a redirected POST, counts as a request with the body None.
+    """
 
     port: int = 0
     answers: list[tuple[int, str]] = field(default_factory=list)
@@ -28,15 +31,26 @@ class HttpServer:
 
 @contextmanager
 def http_server(*answers: tuple[int, str]) -> Iterator[HttpServer]:
-    """An HTTP server that gives these answers (status, body) first, and then takes everything."""
+    """An HTTP server that gives these answers (status, body) first, and then takes everything.
+
+    The body of a redirect is the address it leads to.
+    """
     seen = HttpServer(answers=list(answers))
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            seen.requests.append((self.path, dict(self.headers), json.loads(body)))
+            self._answer(json.loads(body))
+
+        def do_GET(self) -> None:
+            self._answer(None)
+
+        def _answer(self, body: object) -> None:
+            seen.requests.append((self.path, dict(self.headers), body))
             status, text = seen.answers.pop(0) if seen.answers else (201, "{}")
             self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("Location", text)
             self.end_headers()
             self.wfile.write(text.encode())
 

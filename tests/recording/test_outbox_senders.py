@@ -9,14 +9,16 @@ import pytest
 from shared.documents import OUTBOX
 from shared.recording.channels import Channel, Notice
 from shared.recording.outbox import Delivered, deliver_due
+from shared.storage.local.database import Database
 from shared.storage.ports import Container, Json
-from tests.recording.fakes import Clock, Crash, MemoryDocuments, RecordingSender
+from tests.crashing_documents import Crash, CrashingDocuments
+from tests.recording.fakes import Clock, RecordingSender
 from tests.recording.outbox import MODERATORS, POLICY, deliver, entries, heard, tell
 
 
-def test_two_deliverers_do_not_both_send() -> None:
+def test_two_deliverers_do_not_both_send(documents: CrashingDocuments) -> None:
     """While one sender is at work a second one leaves its channel alone, and goes on when the first has died."""
-    documents, clock = MemoryDocuments(), Clock()
+    clock = Clock()
     second = RecordingSender()
 
     class Slow(RecordingSender):
@@ -41,9 +43,9 @@ def test_two_deliverers_do_not_both_send() -> None:
     assert len(keys) == 3
 
 
-def test_an_overrun_lease_costs_no_double_marking() -> None:
+def test_an_overrun_lease_costs_no_double_marking(documents: CrashingDocuments) -> None:
     """A sender that hung beyond its lease finds the entry changed and writes nothing over the one who took over."""
-    documents, clock = MemoryDocuments(), Clock()
+    clock = Clock()
     second = RecordingSender()
 
     class Hanging(RecordingSender):
@@ -61,9 +63,9 @@ def test_an_overrun_lease_costs_no_double_marking() -> None:
     assert {n.idempotency_key for _, n in first.sent} == {n.idempotency_key for _, n in second.sent}
 
 
-def test_a_mark_overwrites_nobody_who_took_over(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_mark_overwrites_nobody_who_took_over(documents: CrashingDocuments, caplog: pytest.LogCaptureFixture) -> None:
     """An entry that another sender claimed while the message went out is left to it, however often it is tried."""
-    documents, clock = MemoryDocuments(), Clock()
+    clock = Clock()
 
     class Overtaken(RecordingSender):
         def send(self, channel: Channel, notice: Notice) -> None:
@@ -97,33 +99,35 @@ class Meddling(RecordingSender):
         super().send(channel, notice)
 
 
-def test_the_lease_lasts_for_the_sending_however_long_a_link_took() -> None:
+@pytest.mark.parametrize("signing_s", [POLICY.lease_s - 1, 2 * POLICY.lease_s])
+def test_the_lease_lasts_for_the_sending_however_long_a_link_took(
+    documents: CrashingDocuments, signing_s: float
+) -> None:
     """Links take most of the lease, or more; it is renewed before the message goes out, and no second sender sends."""
-    for signing_s in (POLICY.lease_s - 1, 2 * POLICY.lease_s):
-        documents, clock, second = MemoryDocuments(), Clock(), RecordingSender()
-        tell(documents, [heard(0)], MODERATORS, clock=clock)
+    clock, second = Clock(), RecordingSender()
+    tell(documents, [heard(0)], MODERATORS, clock=clock)
 
-        def link(blob: str, seconds: float = signing_s, clock: Clock = clock) -> str:
-            if blob.endswith(".flac"):
-                clock.advance(seconds)
-            return blob
+    def link(blob: str) -> str:
+        if blob.endswith(".flac"):
+            clock.advance(signing_s)
+        return blob
 
-        def other(documents: MemoryDocuments = documents, clock: Clock = clock, to: RecordingSender = second) -> None:
-            deliver(documents, to, MODERATORS, clock=clock)
+    def other() -> None:
+        deliver(documents, second, MODERATORS, clock=clock)
 
-        first = Meddling(other, clock, POLICY.lease_s - 1)
-        deliver_due(documents, [MODERATORS], first, policy=POLICY, now=clock, link=link)
-        other()
+    first = Meddling(other, clock, POLICY.lease_s - 1)
+    deliver_due(documents, [MODERATORS], first, policy=POLICY, now=clock, link=link)
+    other()
 
-        assert (len(first.sent), len(second.sent)) == (1, 0)
-        assert [entry.state for entry in entries(documents)] == ["sent"]
+    assert (len(first.sent), len(second.sent)) == (1, 0)
+    assert [entry.state for entry in entries(documents)] == ["sent"]
 
 
-def test_who_hangs_while_claiming_adds_nothing_to_a_message_that_went_out() -> None:
+def test_who_hangs_while_claiming_adds_nothing_to_a_message_that_went_out(database: Database) -> None:
     """Two of three were claimed when the lease ended, and another sends those: the third is told in another message."""
     clock, first, second = Clock(), RecordingSender(), RecordingSender()
 
-    class HangsAtTheSecondClaim(MemoryDocuments):
+    class HangsAtTheSecondClaim(CrashingDocuments):
         claims = 0
 
         def replace(self, container: Container, body: Json, *, etag: str) -> str:
@@ -135,7 +139,7 @@ def test_who_hangs_while_claiming_adds_nothing_to_a_message_that_went_out() -> N
                 deliver(self, second, MODERATORS, clock=clock)
             return written
 
-    documents = HangsAtTheSecondClaim()
+    documents = HangsAtTheSecondClaim(database)
     detections = [heard(minute) for minute in (0, 1, 2)]
     tell(documents, detections, MODERATORS, clock=clock)
     deliver(documents, first, MODERATORS, clock=clock)
@@ -148,11 +152,11 @@ def test_who_hangs_while_claiming_adds_nothing_to_a_message_that_went_out() -> N
     assert {entry.state for entry in entries(documents)} == {"sent"}
 
 
-def test_who_lost_the_lease_while_claiming_sends_nothing() -> None:
+def test_who_lost_the_lease_while_claiming_sends_nothing(database: Database) -> None:
     """A claim that was written after the lease had ended is left to the sender that holds it now: one message."""
     clock, first, second = Clock(), RecordingSender(), RecordingSender()
 
-    class SlowClaims(MemoryDocuments):
+    class SlowClaims(CrashingDocuments):
         slow = True
 
         def replace(self, container: Container, body: Json, *, etag: str) -> str:
@@ -163,7 +167,7 @@ def test_who_lost_the_lease_while_claiming_sends_nothing() -> None:
                 deliver(self, second, MODERATORS, clock=clock)
             return written
 
-    documents = SlowClaims()
+    documents = SlowClaims(database)
     tell(documents, [heard(0)], MODERATORS, clock=clock)
     assert deliver(documents, first, MODERATORS, clock=clock) == Delivered()
 

@@ -15,6 +15,8 @@ from tests.registry import hostile
 from tests.registry.conftest import version
 from tests.scoring.tiny_model import write_tiny_model
 
+pytestmark = pytest.mark.usefixtures("tried_here")
+
 
 def test_the_bundled_model_scores_what_the_promoted_one_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The very clip is scored, by the bundled model; health says why; a model promoted after that is taken up."""

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,9 +18,12 @@ from shared.errors import HaroError, ModelError
 from shared.registry.trial import Limits, admit, try_out
 from shared.scoring.model_file import ModelMetadata
 from tests.registry import hostile
+from tests.registry.conftest import version
+from tests.registry.served_desk import ServedDesk, serving
 from tests.scoring.tiny_model import TINY_FRONT_END, tiny_metadata, write_tiny_model
 
 only_with_limits = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's memory so")
+tried_here = pytest.mark.usefixtures("tried_here")
 
 
 def refusal(path: Path, limits: Limits | None = None) -> str:
@@ -34,9 +38,31 @@ def tried(path: Path, limits: Limits) -> ModelMetadata:
     return try_out(path.read_bytes(), source=str(path), threads=1, batch_size=2, limits=limits)
 
 
-def test_a_good_model_passes(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def good_trial(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelMetadata, str]:
+    """What a good model says of itself when it is tried, and the environment of the process that tried it."""
+    folder = tmp_path_factory.mktemp("good")
+    seen = folder / "environment"
+    note = f"import os\nopen({str(seen)!r}, 'w').write(repr(dict(os.environ)))\n"
+    (folder / "sitecustomize.py").write_text(note)
+    with pytest.MonkeyPatch.context() as settings:
+        settings.syspath_prepend(str(folder))
+        settings.setenv("HARO_MODERATOR_CHANNELS", "json://a-password")
+        settings.setenv("CosmosConnection", "AccountKey=a-password")
+        return tried(write_tiny_model(folder / "m.onnx"), Limits()), seen.read_text()
+
+
+def test_a_good_model_passes(good_trial: tuple[ModelMetadata, str]) -> None:
     """What a good model says of itself comes back."""
-    assert tried(write_tiny_model(tmp_path / "m.onnx"), Limits()) == tiny_metadata()
+    metadata, _ = good_trial
+    assert metadata == tiny_metadata()
+
+
+def test_it_sees_no_secret(good_trial: tuple[ModelMetadata, str]) -> None:
+    """The process that tries a model has none of this one's settings."""
+    _, environment = good_trial
+    assert "PYTHONPATH" in environment
+    assert "a-password" not in environment
 
 
 def test_what_is_no_model(tmp_path: Path) -> None:
@@ -45,11 +71,13 @@ def test_what_is_no_model(tmp_path: Path) -> None:
     assert refusal(tmp_path / "text.onnx").startswith(f"{tmp_path / 'text.onnx'}: this is no ONNX model")
 
 
+@tried_here
 def test_missing_metadata(tmp_path: Path) -> None:
     """A model that says nothing of itself is refused."""
     assert "no 'haro' entry" in refusal(write_tiny_model(tmp_path / "m.onnx", properties={}))
 
 
+@tried_here
 def test_metadata_as_long_as_a_book(tmp_path: Path) -> None:
     """What a model says of itself is kept short, before anybody reads it."""
     metadata = tiny_metadata().model_dump(mode="json") | {"training_data": "whales " * 10_000}
@@ -57,23 +85,27 @@ def test_metadata_as_long_as_a_book(tmp_path: Path) -> None:
     assert "65536 at most" in refusal(path)
 
 
+@tried_here
 def test_a_front_end_that_nothing_can_pass(tmp_path: Path) -> None:
     """A model whose windows no clip can be cut into is refused: it would fail with every clip."""
     broken = TINY_FRONT_END.model_copy(update={"hop_s": 0.33333})
     assert "no whole number of samples" in refusal(write_tiny_model(tmp_path / "m.onnx", front_end=broken))
 
 
+@tried_here
 def test_a_clip_that_becomes_too_much(tmp_path: Path) -> None:
     """A model that wants a window from every sample of a clip is refused."""
     dense = TINY_FRONT_END.model_copy(update={"hop_s": 1 / 8000})
     assert "hop_s: Input should be" in refusal(write_tiny_model(tmp_path / "m.onnx", front_end=dense))
 
 
+@tried_here
 def test_a_model_that_scores_only_in_pairs(tmp_path: Path) -> None:
     """A model that cannot score the last window of a clip, which may be alone, is refused."""
     assert "answered 1 windows with" in refusal(hostile.only_in_pairs(tmp_path / "m.onnx"))
 
 
+@tried_here
 def test_a_reason_is_short(tmp_path: Path) -> None:
     """A file cannot fill memory, log and health with a reason that quotes it."""
     assert len(refusal(hostile.wordy(tmp_path / "m.onnx"))) < 5000
@@ -109,11 +141,13 @@ def test_it_is_there_where_signals_are_fewer() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
+@tried_here
 def test_a_custom_operator(tmp_path: Path) -> None:
     """An operator from elsewhere is refused by its name."""
     assert "com.example.tools" in refusal(hostile.custom_operator(tmp_path / "m.onnx"))
 
 
+@tried_here
 @pytest.mark.parametrize("location", ["/etc/hostname", "../secret.bin", "weights.bin"])
 def test_data_in_other_files(tmp_path: Path, location: str) -> None:
     """Weights in another file are refused, wherever it lies."""
@@ -145,19 +179,7 @@ def test_a_model_that_never_ends(tmp_path: Path) -> None:
     assert re.search("more than 2 s of computing|did not score within", reason)
 
 
-def test_it_sees_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process that tries a model has none of this one's settings."""
-    seen = tmp_path / "environment"
-    note = f"import os\nopen({str(seen)!r}, 'w').write(repr(dict(os.environ)))\n"
-    (tmp_path / "sitecustomize.py").write_text(note)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("HARO_MODERATOR_CHANNELS", "json://a-password")
-    monkeypatch.setenv("CosmosConnection", "AccountKey=a-password")
-    tried(write_tiny_model(tmp_path / "m.onnx"), Limits())
-    assert "PYTHONPATH" in seen.read_text()
-    assert "a-password" not in seen.read_text()
-
-
+@tried_here
 def test_a_model_under_anothers_name(tmp_path: Path) -> None:
     """A file that calls itself otherwise than the registry is refused; the right one becomes a detector."""
     data = write_tiny_model(tmp_path / "m.onnx").read_bytes()
@@ -169,3 +191,21 @@ def test_a_model_under_anothers_name(tmp_path: Path) -> None:
         admit(fetch, ModelRef(name="tiny", version="2"), threads=1, batch_size=2)
     detector = admit(fetch, ModelRef(name="tiny", version="1"), threads=1, batch_size=2)
     assert detector.metadata == tiny_metadata()
+
+
+@pytest.mark.parametrize("make", [hostile.custom_operator, hostile.endless])
+def test_a_hostile_model_is_tried_once(
+    desk: ServedDesk, tmp_path: Path, make: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that got into the registry all the same is refused by the worker, once, and another one is taken up."""
+    data = make(tmp_path / "hostile.onnx").read_bytes()
+    desk.registry.add(data, "# nice", ref=version("nice"), by="eve")
+    desk.promote("nice")
+    model = desk.serve()
+    with monkeypatch.context() as impatient:
+        impatient.setattr("shared.registry.trial.Limits.__init__.__defaults__", (2**30, 3))
+        assert {serving(model), desk.after_a_while(model), desk.after_a_while(model)} == {"0"}
+    assert "but bundled: model tiny/nice" in model.problem
+    assert desk.admitted == ["tiny/nice"]
+    desk.promote(1)
+    assert (desk.after_a_while(model), model.problem) == ("1", "")

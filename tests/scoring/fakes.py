@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,6 @@ from shared.errors import HaroError
 from shared.scoring.detector import Scores
 from shared.scoring.model_file import ModelMetadata
 from tests.scoring.tiny_model import tiny_metadata
-
-_WRITTEN_UTC = datetime(2026, 3, 20, tzinfo=UTC)
 
 
 class FakeSource:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from shared.demo.station import Station
+from tests.house import fake_detector
 from tests.scoring.fakes import FakeDetector
 from tests.upkeep.conftest import desk  # noqa: F401 - a fixture, asked for by its name
 
@@ -71,15 +70,6 @@ def readings() -> Readings:
 
 
 @pytest.fixture
-def station() -> Iterator[Station]:
-    """A server of streams on loopback."""
-    with Station() as server:
-        yield server
-
-
-@pytest.fixture
 def detector(monkeypatch: pytest.MonkeyPatch) -> FakeDetector:
     """A model that hears what a test wants."""
-    detector = FakeDetector((0.9,))
-    monkeypatch.setattr("shared.bootstrap.load_detector", lambda settings: detector)
-    return detector
+    return fake_detector(monkeypatch, 0.9)

@@ -117,7 +117,7 @@ def test_a_hydrophone_out_of_reach_grows_old(
     """When a stream cannot be read any more, the age of its newest sound goes on growing instead of vanishing."""
     clock = FakeClock(HEARD_UTC)
     node = publish(station, 6)
-    with open_test_house(tmp_path, node, now=clock, read_timeout_s=0.5) as house:
+    with open_test_house(tmp_path, node, now=clock) as house:
         house.poll()
         before = values(readings.take()["haro.hydrophone.newest"])[(WHERE,)]
         station.close()

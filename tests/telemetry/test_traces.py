@@ -21,7 +21,7 @@ from tests.pipeline import EPOCHS
 from tests.recording.servers import http_server
 from tests.scoring.fakes import FakeDetector
 from tests.telemetry.conftest import Readings
-from tests.upkeep.conftest import Desk, make_batch
+from tests.upkeep.conftest import UpkeepDesk, make_batch
 
 BATCH = f"test_node/{EPOCHS[0]}/0-5"
 LATER = f"test_node/{EPOCHS[0]}/6-8"
@@ -94,7 +94,9 @@ def test_a_message_of_several_batches_is_linked_to_all(
     assert [link.context.trace_id for link in notify.links] == [trace_of(LATER)]
 
 
-def test_what_vanished_is_sent_again_in_its_trace(desk: Desk, spans: InMemorySpanExporter, readings: Readings) -> None:
+def test_what_vanished_is_sent_again_in_its_trace(
+    desk: UpkeepDesk, spans: InMemorySpanExporter, readings: Readings
+) -> None:
     """A batch that the queue lost is seen to be sent a second time, and counted."""
     batch = make_batch(0)
     desk.send(batch)

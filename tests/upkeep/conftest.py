@@ -38,7 +38,7 @@ def make_batch(first: int, hydrophone_id: str = "bush_point") -> SegmentBatch:
 
 
 @dataclass
-class Desk:
+class UpkeepDesk:
     """What upkeep works on."""
 
     clock: FakeClock
@@ -82,7 +82,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[UpkeepDesk]:
     """Empty storage."""
     clock = FakeClock()
     with Database(tmp_path / "haro.sqlite") as database:
@@ -90,4 +90,4 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
             database, "segment-batches", lock_s=60, max_deliveries=3, duplicate_window_s=86_400, now=clock
         )
         documents = SqliteDocuments(database, CONTAINERS, now=clock)
-        yield Desk(clock, queue, documents, FolderBlobs(tmp_path, min_free_bytes=0))
+        yield UpkeepDesk(clock, queue, documents, FolderBlobs(tmp_path, min_free_bytes=0))

@@ -14,7 +14,7 @@ from shared.errors import StorageError
 from shared.storage.ports import DeadLetter, Message
 from shared.upkeep.deadletters import AT_ONCE, REPLAY_AFTER, DeadReport, is_due, replay, tend_dead_letters
 from tests.clock import START_UTC
-from tests.upkeep.conftest import Desk, make_batch
+from tests.upkeep.conftest import UpkeepDesk, make_batch
 
 ONE, TWO = make_batch(0), make_batch(6)
 
@@ -28,12 +28,12 @@ def fail_with(error: Exception) -> Callable[..., int]:
     return fail
 
 
-def tend(desk: Desk) -> DeadReport:
+def tend(desk: UpkeepDesk) -> DeadReport:
     """One round."""
     return tend_dead_letters(queue=desk.queue, documents=desk.documents, blobs=desk.blobs, now=desk.clock)
 
 
-def test_no_dead_letters_is_no_news(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_dead_letters_is_no_news(desk: UpkeepDesk, caplog: pytest.LogCaptureFixture) -> None:
     """A healthy queue gives an empty report and a silent log."""
     desk.send(ONE)
 
@@ -41,7 +41,7 @@ def test_no_dead_letters_is_no_news(desk: Desk, caplog: pytest.LogCaptureFixture
     assert caplog.text == ""
 
 
-def test_every_kind_is_counted_and_told(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_kind_is_counted_and_told(desk: UpkeepDesk, caplog: pytest.LogCaptureFixture) -> None:
     """Unreadable, scored meanwhile and failed letters are told apart: counts and reasons are in the log."""
     desk.queue.send([Message("rubbish", "{")])
     desk.send(ONE, TWO)
@@ -58,7 +58,7 @@ def test_every_kind_is_counted_and_told(desk: Desk, caplog: pytest.LogCaptureFix
     assert all(reason in caplog.text for reason in report.reasons)
 
 
-def test_what_is_scored_already_goes_back_at_once(desk: Desk) -> None:
+def test_what_is_scored_already_goes_back_at_once(desk: UpkeepDesk) -> None:
     """Its message is put back to be struck off, for the stage finds its result."""
     desk.send(ONE)
     desk.kill_message("worker gone")
@@ -69,7 +69,7 @@ def test_what_is_scored_already_goes_back_at_once(desk: Desk) -> None:
     assert desk.queue.dead_letters() == []
 
 
-def test_a_result_nobody_can_read_brings_its_letter_back_three_times(desk: Desk) -> None:
+def test_a_result_nobody_can_read_brings_its_letter_back_three_times(desk: UpkeepDesk) -> None:
     """A scored batch that dies again each time is left in the end: somebody must look at it."""
     desk.send(ONE)
     desk.score(ONE)
@@ -82,7 +82,7 @@ def test_a_result_nobody_can_read_brings_its_letter_back_three_times(desk: Desk)
     assert desk.queue.stats().dead == 1
 
 
-def test_what_failed_is_tried_again_later_and_later_then_left(desk: Desk) -> None:
+def test_what_failed_is_tried_again_later_and_later_then_left(desk: UpkeepDesk) -> None:
     """A letter comes back an hour after its death, then six hours, then a day, and then no more."""
     desk.send(ONE)
     waits = []
@@ -101,7 +101,7 @@ def test_what_failed_is_tried_again_later_and_later_then_left(desk: Desk) -> Non
     assert desk.queue.stats().dead == 1
 
 
-def test_unreadable_letters_stay(desk: Desk) -> None:
+def test_unreadable_letters_stay(desk: UpkeepDesk) -> None:
     """Trying again would not help, so somebody must look."""
     desk.queue.send([Message("rubbish", "{")])
     desk.kill_message("no batch")
@@ -111,7 +111,7 @@ def test_unreadable_letters_stay(desk: Desk) -> None:
     assert [letter.message.id for letter in desk.queue.dead_letters()] == ["rubbish"]
 
 
-def test_letters_without_account_are_replayed_too(desk: Desk) -> None:
+def test_letters_without_account_are_replayed_too(desk: UpkeepDesk) -> None:
     """A batch that was sent before accounts were kept has its turns like any other."""
     desk.queue.send([Message(ONE.id, ONE.model_dump_json())])
     desk.kill_message("store down")
@@ -121,7 +121,7 @@ def test_letters_without_account_are_replayed_too(desk: Desk) -> None:
     assert desk.sent(ONE).replayed == 1
 
 
-def test_a_fault_costs_no_letter_its_turn(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_costs_no_letter_its_turn(desk: UpkeepDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     """When one letter cannot be looked into, or the queue fails, the others keep their turns or have them."""
     batches = [make_batch(6 * k) for k in range(4)]
     desk.send(*batches)
@@ -146,7 +146,7 @@ def test_a_fault_costs_no_letter_its_turn(desk: Desk, monkeypatch: pytest.Monkey
     assert [desk.sent(batch).replayed for batch in batches] == [1, 1, 1, 1]
 
 
-def test_a_spoiled_account_costs_no_other_letter_its_turn(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_spoiled_account_costs_no_other_letter_its_turn(desk: UpkeepDesk, caplog: pytest.LogCaptureFixture) -> None:
     """An account that nobody can read is named, and the letter beside it goes back."""
     desk.send(ONE, TWO)
     for _ in range(2):
@@ -161,7 +161,7 @@ def test_a_spoiled_account_costs_no_other_letter_its_turn(desk: Desk, caplog: py
     assert f"dead letter {ONE.id} cannot be looked into" in caplog.text
 
 
-def test_a_letter_that_did_not_go_back_keeps_its_turn(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_letter_that_did_not_go_back_keeps_its_turn(desk: UpkeepDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the queue put back some only, as while another one holds the rest, no more than those are noted."""
     desk.send(ONE, TWO)
     for _ in range(2):
@@ -174,7 +174,7 @@ def test_a_letter_that_did_not_go_back_keeps_its_turn(desk: Desk, monkeypatch: p
     assert [desk.sent(batch).replayed for batch in (ONE, TWO)] == [1, 0]
 
 
-def test_a_great_many_go_back_by_and_by(desk: Desk) -> None:
+def test_a_great_many_go_back_by_and_by(desk: UpkeepDesk) -> None:
     """One round puts back a few, so that the live minute does not wait behind hundreds."""
     batches = [make_batch(6 * k) for k in range(AT_ONCE + 5)]
     desk.send(*batches)
@@ -185,7 +185,7 @@ def test_a_great_many_go_back_by_and_by(desk: Desk) -> None:
     assert [tend(desk).replayed for _ in range(3)] == [AT_ONCE, 5, 0]
 
 
-def test_many_reasons_make_few_lines(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_many_reasons_make_few_lines(desk: UpkeepDesk, caplog: pytest.LogCaptureFixture) -> None:
     """All are counted by kind, the commonest told, and the rest counted."""
     desk.queue.send([Message(f"m{k}", "{") for k in range(15)])
     for k in range(15):
@@ -198,7 +198,7 @@ def test_many_reasons_make_few_lines(desk: Desk, caplog: pytest.LogCaptureFixtur
     assert caplog.records[-1].getMessage().startswith("5 dead letters for other reasons")
 
 
-def test_what_a_person_puts_back_is_on_its_way_again(desk: Desk) -> None:
+def test_what_a_person_puts_back_is_on_its_way_again(desk: UpkeepDesk) -> None:
     """A replay by hand is noted in the account, so that reconciling does not take it for vanished."""
     desk.send(ONE)
     desk.kill_message("store down")

@@ -11,13 +11,13 @@ from shared.documents import SENT, SentBatch, result_blob_name
 from shared.errors import StorageError
 from shared.storage.ports import QueueStats, Stored
 from shared.upkeep.reconcile import MARGIN, Reconciled, reconcile
-from tests.upkeep.conftest import Desk, make_batch
+from tests.upkeep.conftest import UpkeepDesk, make_batch
 
 GRACE_S = 1800.0
 ONE, TWO = make_batch(0), make_batch(6)
 
 
-def run(desk: Desk, recorded: list[str] | None = None) -> Reconciled:
+def run(desk: UpkeepDesk, recorded: list[str] | None = None) -> Reconciled:
     """One round."""
     return reconcile(
         documents=desk.documents,
@@ -29,7 +29,7 @@ def run(desk: Desk, recorded: list[str] | None = None) -> Reconciled:
     )
 
 
-def test_what_vanished_is_sent_again(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_vanished_is_sent_again(desk: UpkeepDesk, caplog: pytest.LogCaptureFixture) -> None:
     """A batch whose message is gone without a result comes again, past duplicate detection, with the same content."""
     desk.send(ONE)
     desk.lose_message()
@@ -46,7 +46,7 @@ def test_what_vanished_is_sent_again(desk: Desk, caplog: pytest.LogCaptureFixtur
     assert desk.sent(ONE).resent == 1
 
 
-def test_it_is_sent_again_as_often_as_it_vanishes(desk: Desk) -> None:
+def test_it_is_sent_again_as_often_as_it_vanishes(desk: UpkeepDesk) -> None:
     """Each round after another grace period sends it under a new id; within it, nothing happens."""
     desk.send(ONE)
     desk.lose_message()
@@ -57,7 +57,7 @@ def test_it_is_sent_again_as_often_as_it_vanishes(desk: Desk) -> None:
         assert desk.waiting() == [f"{ONE.id}~{again}"]
 
 
-def test_what_is_young_is_left_alone(desk: Desk) -> None:
+def test_what_is_young_is_left_alone(desk: UpkeepDesk) -> None:
     """Before its grace is over a batch may be in somebody's hands."""
     desk.send(ONE)
     desk.lose_message()
@@ -66,7 +66,7 @@ def test_what_is_young_is_left_alone(desk: Desk) -> None:
     assert run(desk) == Reconciled()
 
 
-def test_what_still_waits_is_left_alone(desk: Desk) -> None:
+def test_what_still_waits_is_left_alone(desk: UpkeepDesk) -> None:
     """After a long standstill, batches no older than the oldest message on the queue are still on it."""
     desk.send(ONE)
     desk.lose_message()
@@ -78,7 +78,20 @@ def test_what_still_waits_is_left_alone(desk: Desk) -> None:
     assert desk.waiting() == [TWO.id, f"{ONE.id}~1"]
 
 
-def test_an_account_is_older_than_its_message(desk: Desk) -> None:
+def test_what_is_at_work_is_left_alone(desk: UpkeepDesk) -> None:
+    """A batch on its last try, alone on the queue and in a worker's hands long after it was sent, has not vanished."""
+    desk.send(ONE)
+    for _ in range(2):
+        delivery = desk.queue.receive()
+        assert delivery is not None
+        desk.queue.abandon(delivery, reason="no answer", delay_s=GRACE_S)
+        desk.clock.advance(GRACE_S)
+    assert desk.queue.receive() is not None
+
+    assert run(desk) == Reconciled(waiting=1)
+
+
+def test_an_account_is_older_than_its_message(desk: UpkeepDesk) -> None:
     """Accounts are written before messages are sent, in one go for many: none of these has vanished."""
     for batch in (batches := [make_batch(6 * k) for k in range(5)]):
         desk.documents.create(SENT, SentBatch.of(batch, sent_utc=desk.clock()).to_json())
@@ -89,7 +102,7 @@ def test_an_account_is_older_than_its_message(desk: Desk) -> None:
     assert run(desk) == Reconciled(waiting=5)
 
 
-def test_the_vanished_are_found_behind_any_number_that_wait(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_vanished_are_found_behind_any_number_that_wait(desk: UpkeepDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dead letters nobody tends, more than a page of them and many of one moment, hide nothing."""
     monkeypatch.setattr("shared.upkeep.reconcile._PAGE", 4)
     dead = [make_batch(6 * k) for k in range(9)]
@@ -106,7 +119,9 @@ def test_the_vanished_are_found_behind_any_number_that_wait(desk: Desk, monkeypa
     assert desk.waiting() == [f"{lost.id}~1"]
 
 
-def test_what_was_scored_is_recorded_behind_any_number_that_wait(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_scored_is_recorded_behind_any_number_that_wait(
+    desk: UpkeepDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However many dead letters nobody tends, a result that nobody recorded is found, in the same round."""
     monkeypatch.setattr("shared.upkeep.reconcile._MOST_LOST", 3)
     dead = [make_batch(6 * k) for k in range(4)]
@@ -124,7 +139,7 @@ def test_what_was_scored_is_recorded_behind_any_number_that_wait(desk: Desk, mon
     assert recorded == [result_blob_name(scored.id)]
 
 
-def test_a_spoiled_account_costs_the_others_nothing(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_spoiled_account_costs_the_others_nothing(desk: UpkeepDesk, caplog: pytest.LogCaptureFixture) -> None:
     """An account that nobody can read is named, and what vanished beside it is sent again."""
     desk.send(ONE, TWO)
     desk.lose_message()
@@ -139,7 +154,7 @@ def test_a_spoiled_account_costs_the_others_nothing(desk: Desk, caplog: pytest.L
 
 
 def test_a_queue_too_long_to_look_through_sends_nothing_again(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    desk: UpkeepDesk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Who cannot see all dead letters cannot know what vanished: it is told, and nothing is sent twice."""
     desk.send(ONE)
@@ -151,7 +166,7 @@ def test_a_queue_too_long_to_look_through_sends_nothing_again(
     assert "too long to be looked through" in caplog.text
 
 
-def test_results_are_recorded_though_the_queue_is_down(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_recorded_though_the_queue_is_down(desk: UpkeepDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recording needs no queue, so a queue that is down does not keep results waiting."""
     desk.send(ONE, TWO)
     desk.score(ONE)
@@ -168,7 +183,7 @@ def test_results_are_recorded_though_the_queue_is_down(desk: Desk, monkeypatch: 
     assert recorded == [result_blob_name(ONE.id)]
 
 
-def test_what_lies_dead_is_left_alone(desk: Desk) -> None:
+def test_what_lies_dead_is_left_alone(desk: UpkeepDesk) -> None:
     """A batch among the dead letters has not vanished, unreadable ones beside it or not."""
     desk.send(ONE)
     desk.kill_message("the disk was full")
@@ -178,7 +193,7 @@ def test_what_lies_dead_is_left_alone(desk: Desk) -> None:
     assert desk.waiting() == []
 
 
-def test_a_result_nobody_recorded_is_recorded(desk: Desk) -> None:
+def test_a_result_nobody_recorded_is_recorded(desk: UpkeepDesk) -> None:
     """When the result is there but its recording never came, it comes now; nothing is scored twice."""
     desk.send(ONE)
     desk.lose_message()
@@ -191,7 +206,7 @@ def test_a_result_nobody_recorded_is_recorded(desk: Desk) -> None:
     assert desk.waiting() == []
 
 
-def test_one_that_fails_costs_the_others_nothing(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_that_fails_costs_the_others_nothing(desk: UpkeepDesk, caplog: pytest.LogCaptureFixture) -> None:
     """A result that cannot be recorded is told, and the next batch is set right."""
     desk.send(ONE, TWO)
     desk.lose_message()
@@ -216,7 +231,7 @@ def test_one_that_fails_costs_the_others_nothing(desk: Desk, caplog: pytest.LogC
     assert desk.waiting() == [f"{TWO.id}~1"]
 
 
-def test_two_reconcilers_send_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_reconcilers_send_once(desk: UpkeepDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two that see the same lost batch, the one whose note of it is refused sends nothing."""
     desk.send(ONE)
     desk.lose_message()

@@ -6,7 +6,7 @@ full scale 1.0. A source (`orca_call`, a confuser) comes with peak 1.0 and is se
 
 from __future__ import annotations
 
-from shared.demo.sea.calls import CALL_KINDS, orca_call, orca_clicks, orca_whistle
+from shared.demo.sea.calls import CALL_KINDS, orca_call
 from shared.demo.sea.confusers import CONFUSERS
 from shared.demo.sea.noise import sea_noise
 from shared.demo.sea.ship import ship
@@ -21,8 +21,6 @@ __all__ = [
     "level_dbfs",
     "mix",
     "orca_call",
-    "orca_clicks",
-    "orca_whistle",
     "sea_noise",
     "ship",
 ]

@@ -1,4 +1,4 @@
-"""Killer whales: pulsed calls, whistles and clicks."""
+"""Killer whales' pulsed calls."""
 
 from __future__ import annotations
 
@@ -143,29 +143,6 @@ def orca_call(
     call *= unrest(call.size, sample_rate_hz, rng, 0.25, 1.5)
     dry = faded(call.astype(np.float32), sample_rate_hz, float(rng.uniform(0.01, 0.05)), float(rng.uniform(0.03, 0.12)))
     return at_distance(dry, sample_rate_hz, rng, float(rng.uniform(0.2, 4)) if range_km is None else range_km)
-
-
-def orca_whistle(sample_rate_hz: int, rng: np.random.Generator, *, range_km: float = 0.5) -> Samples:
-    """A whistle: one tone with few overtones at 2-12 kHz that winds for one to four seconds (Thomsen et al. 2001)."""
-    count = sample_count(float(rng.uniform(0.8, 4)), sample_rate_hz)
-    centre_hz = float(rng.uniform(3_000, min(10_000, 0.35 * sample_rate_hz)))
-    frequency_hz = glide(tuple(centre_hz * rng.uniform(0.75, 1.25, 7)), count)
-    phase = phase_of(frequency_hz, sample_rate_hz)
-    tone = np.sin(phase) + 0.08 * np.sin(2 * phase) * (2 * frequency_hz < 0.45 * sample_rate_hz)
-    tone *= unrest(count, sample_rate_hz, rng, 0.4, 2.0)
-    return at_distance(faded(tone.astype(np.float32), sample_rate_hz, 0.08, 0.15), sample_rate_hz, rng, range_km)
-
-
-def orca_clicks(duration_s: float, sample_rate_hz: int, rng: np.random.Generator, *, range_km: float = 0.5) -> Samples:
-    """A train of echolocation clicks, 6 to 30 per second, slowly changing, broadband."""
-    clicks = np.zeros(sample_count(duration_s, sample_rate_hz), dtype=np.float32)
-    rate_hz, time_s = float(rng.uniform(6, 30)), 0.0
-    while (place := int(time_s * sample_rate_hz)) < clicks.size - 2:
-        strength = rng.uniform(0.4, 1.0)
-        clicks[place], clicks[place + 1] = strength, -0.95 * strength
-        rate_hz = float(np.clip(rate_hz * rng.uniform(0.94, 1.07), 5, 60))
-        time_s += 1 / rate_hz
-    return at_distance(clicks, sample_rate_hz, rng, range_km)
 
 
 class _Emphasis:

@@ -94,10 +94,10 @@ def faded(samples: Samples, sample_rate_hz: int, attack_s: float, release_s: flo
     return out
 
 
-def to_peak(samples: NDArray[np.floating], peak: float = 1.0) -> Samples:
-    """The sound scaled to the given peak; silence stays silence."""
+def to_peak(samples: NDArray[np.floating]) -> Samples:
+    """The sound scaled to peak 1.0; silence stays silence."""
     highest = float(np.max(np.abs(samples), initial=0.0))
-    return np.asarray(samples * (peak / highest if highest > 0 else 0.0), dtype=np.float32)
+    return np.asarray(samples * (1.0 / highest if highest > 0 else 0.0), dtype=np.float32)
 
 
 def at_distance(samples: Samples, sample_rate_hz: int, rng: np.random.Generator, range_km: float) -> Samples:
@@ -134,26 +134,18 @@ def level_dbfs(samples: Samples) -> float:
     return float(20 * np.log10(max(_rms(samples), 1e-10)))
 
 
-def busiest_stretch(samples: Samples, share: float = 0.9) -> slice:
-    """Where the middle `share` of the sound's energy lies: for 0.9, underwater acoustics' 90 % duration."""
+def busiest_stretch(samples: Samples) -> slice:
+    """Where the middle nine tenths of the sound's energy lie: underwater acoustics' 90 % duration."""
     energy = np.cumsum(samples.astype(np.float64) ** 2)
-    low, high = np.searchsorted(energy, energy[-1] * np.array([0.5 - share / 2, 0.5 + share / 2]))
+    low, high = np.searchsorted(energy, energy[-1] * np.array([0.05, 0.95]))
     return slice(int(low), max(int(high), int(low) + 1))
 
 
-def mix(
-    sound: Samples,
-    noise: Samples,
-    snr_db: float,
-    *,
-    sample_rate_hz: int,
-    at_s: float = 0.0,
-    band_hz: tuple[float, float] = CALL_BAND_HZ,
-) -> Samples:
+def mix(sound: Samples, noise: Samples, snr_db: float, *, sample_rate_hz: int, at_s: float = 0.0) -> Samples:
     """Set a sound into noise, starting `at_s` after the noise's start.
 
-    The signal-to-noise ratio is the sound's mean square within `band_hz` over its 90 % energy duration, divided by the
-    noise's mean square within the same band and stretch. What runs past the noise's end is cut off.
+    The signal-to-noise ratio is the sound's mean square within `CALL_BAND_HZ` over its 90 % energy duration, divided by
+    the noise's mean square within the same band and stretch. What runs past the noise's end is cut off.
 
     Returns:
         The sum, as long as `noise`.
@@ -167,9 +159,10 @@ def mix(
     sound = sound[: noise.size - start]
     active = busiest_stretch(sound)
     behind = noise[start : start + sound.size][active]
-    sound_energy, noise_energy = (band_energy(part, sample_rate_hz, band_hz) for part in (sound[active], behind))
+    sound_energy, noise_energy = (band_energy(part, sample_rate_hz) for part in (sound[active], behind))
     if sound_energy <= 0 or noise_energy <= 0:
-        raise AudioError(f"No ratio between sounds of which one is silent in {band_hz[0]:.0f}-{band_hz[1]:.0f} Hz.")
+        low_hz, high_hz = CALL_BAND_HZ
+        raise AudioError(f"No ratio between sounds of which one is silent in {low_hz:.0f}-{high_hz:.0f} Hz.")
     out = noise.copy()
     out[start : start + sound.size] += sound * np.float32(np.sqrt(noise_energy / sound_energy) * 10 ** (snr_db / 20))
     return out

@@ -159,8 +159,7 @@ class ServiceBusQueue:
     def stats(self, *, at_most: int = PEEK_AT_MOST) -> QueueStats:
         """See `MessageQueue.stats`: counted by peeking, which needs no right to manage the queue.
 
-        A peek does not tell what is locked: a message that others are at work on counts as waiting. Counted are those
-        at the head of the queue; what is delayed, or was sent again, stands behind.
+        Counted are those at the head of the queue; what is delayed, or was sent again, stands behind.
         """
         one_more = at_most + 1  # tells whether that is all
         active = self._receiver.run("look at it", lambda receiver: _peek(receiver, one_more))
@@ -168,10 +167,9 @@ class ServiceBusQueue:
         complete = max(len(active), len(dead)) <= at_most
         active, dead = active[:at_most], dead[:at_most]
         now = self._now()
-        held = {each.sequence_number for each in self._held.copy().values() if (each.locked_until_utc or now) > now}
-        sent = (messages_of.sent_utc_of(each) for each in active if each.sequence_number not in held)
-        oldest_age_s = max(0.0, (now - min(sent, default=now)).total_seconds())
-        return QueueStats(len(active), len(dead), oldest_age_s, complete)
+        oldest = min(map(messages_of.sent_utc_of, active), default=now)
+        retries = sum(map(messages_of.is_retry, active))
+        return QueueStats(len(active), len(dead), max(0.0, (now - oldest).total_seconds()), retries, complete)
 
     def _send_copy(self, doing: str, copy: ServiceBusMessage) -> None:
         self._sender.run(doing, lambda sender: sender.send_messages(copy))

@@ -107,6 +107,11 @@ def sent_utc_of(received: ServiceBusReceivedMessage) -> datetime:
     return datetime.fromisoformat(str(sent)) if sent else _enqueued_utc(received)
 
 
+def is_retry(received: ServiceBusReceivedMessage) -> bool:
+    """Whether a peeked message was given back, or its lock ended; Service Bus counts no delivery before that."""
+    return _count(properties_of(received)) + (received.delivery_count or 0) > 0
+
+
 def delivery_from(received: ServiceBusReceivedMessage) -> Delivery:
     """What the SDK received, as a delivery. The AMQP header counts deliveries from 0."""
     return delivery_of(

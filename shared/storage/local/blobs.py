@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO, Protocol
 
 from filelock import FileLock
@@ -115,7 +116,9 @@ class FolderBlobs:
 
     def exists(self, name: str) -> bool:
         """See `BlobStore.exists`."""
-        return self._path(name).is_file()
+        path = self._path(name)
+        with _explained(f"blob {name}"):
+            return path.is_file()
 
     def delete(self, name: str) -> bool:
         """See `BlobStore.delete`. Folders that become empty go too."""
@@ -157,9 +160,15 @@ class FolderBlobs:
     def list(self, prefix: str) -> Iterator[BlobInfo]:
         """See `BlobStore.list`. Blobs that come or go meanwhile may or may not be seen."""
         for name, entry in _walk(self.root, "", prefix):
-            with suppress(FileNotFoundError):  # deleted since the folder was read
+            with _explained(f"blob {name}"), suppress(FileNotFoundError):  # deleted since the folder was read
                 info = entry.stat(follow_symlinks=False)
-                yield BlobInfo(name, info.st_size, datetime.fromtimestamp(info.st_mtime, UTC))
+                if S_ISREG(info.st_mode):
+                    yield BlobInfo(name, info.st_size, datetime.fromtimestamp(info.st_mtime, UTC))
+
+    def free_bytes(self) -> int:
+        """How much may still be written to the disk, the reserve included."""
+        with _explained(f"blob folder {self.root}"):
+            return self._disk_usage(self.root).free
 
     def _path(self, name: str) -> Path:
         check_blob_name(name)
@@ -180,7 +189,7 @@ class FolderBlobs:
             raise BlobNotFound(f"no blob {name} in {self.root}") from error
 
     def _refuse_below_reserve(self, name: str, size: int) -> None:
-        free = self._disk_usage(self.root).free
+        free = self.free_bytes()
         if free - size < self._min_free_bytes:
             raise StorageFullError(
                 f"no room for blob {name} ({size} bytes): {free} bytes are free in {self.root}, and "
@@ -220,7 +229,7 @@ def _walk(folder: Path, base: str, prefix: str) -> Iterator[tuple[str, os.DirEnt
         if key.endswith("/"):
             if name.startswith(prefix) or prefix.startswith(name):
                 yield from _walk(folder / key, name, prefix)
-        elif name.startswith(prefix) and entry.is_file(follow_symlinks=False) and is_blob_name(name):
+        elif name.startswith(prefix) and is_blob_name(name):
             yield name, entry
 
 

@@ -48,6 +48,11 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         WHERE documents.rowid = numbered.row""",
         "CREATE INDEX documents_written ON documents (container, write_number)",
     ),
+    (
+        # The order of receiving: first tries before retries.
+        "DROP INDEX messages_live",
+        "CREATE INDEX messages_live ON messages (queue, delivery_count > 0, visible_utc) WHERE dead_utc IS NULL",
+    ),
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 

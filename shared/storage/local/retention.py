@@ -11,20 +11,21 @@ from __future__ import annotations
 import json
 import logging
 import re
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import TypeVar
 
 from shared.errors import StorageError
-from shared.storage.local.blobs import DiskUsage, FolderBlobs
+from shared.storage.local.blobs import FolderBlobs
 from shared.storage.ports import BlobInfo
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _STAMP = re.compile(r"_(\d{4}-\d{2}-\d{2}t\d{2}-\d{2}-\d{2}z)_[^/]*$")  # as documents.clip_blob_name writes it
 _STAMP_FORMAT = "%Y-%m-%dt%H-%M-%Sz"
 
+_Found = TypeVar("_Found")
 _log = logging.getLogger(__name__)
 
 
@@ -49,11 +50,11 @@ def sweep(
     min_free_bytes: int,
     results_keep_days: float | None = 365,
     headroom_bytes: int = 256 * 1024**2,
-    disk_usage: DiskUsage = shutil.disk_usage,
 ) -> SweepReport:
     """Delete what is too old, then the oldest clips until the disk has its reserve again.
 
     Cheap enough for every few minutes: a file is looked at only in the folders of days and streams that are old enough.
+    A folder that cannot be read is skipped aloud.
 
     Args:
         blobs: The store.
@@ -62,9 +63,11 @@ def sweep(
         min_free_bytes: The reserve, as given to `FolderBlobs`.
         results_keep_days: The same for results that heard no call; None keeps them all.
         headroom_bytes: Room made above the reserve, for what is written until the next sweep.
-        disk_usage: How full the disk of a folder is.
+
+    Raises:
+        StorageError: The disk does not say how full it is.
     """
-    short_bytes = min_free_bytes + headroom_bytes - disk_usage(blobs.root).free
+    short_bytes = min_free_bytes + headroom_bytes - blobs.free_bytes()
     cutoff = now - timedelta(days=keep_days)
     doomed = list(choose(_clips_oldest_first(blobs), cutoff=cutoff, short_bytes=short_bytes))
     if results_keep_days is not None:
@@ -73,7 +76,7 @@ def sweep(
     return SweepReport(
         deleted=len(gone),
         freed_bytes=sum(blob.size_bytes for blob in gone),
-        still_short_bytes=max(0, min_free_bytes - disk_usage(blobs.root).free),
+        still_short_bytes=max(0, min_free_bytes - blobs.free_bytes()),
     )
 
 
@@ -109,22 +112,31 @@ def _clips_oldest_first(blobs: FolderBlobs) -> Iterator[BlobInfo]:
     """Clips by the time of their sound, over all hydrophones; a day's folders are read when that day is reached."""
     days = [
         (folder.split("/")[-2], folder)
-        for hydrophone in blobs.folders("clips/")
-        for folder in blobs.folders(hydrophone)
+        for hydrophone in _readable(blobs.folders, "clips/")
+        for folder in _readable(blobs.folders, hydrophone)
     ]
     by_day = groupby(sorted(day for day in days if _DAY.fullmatch(day[0])), key=lambda day: day[0])
     for _, folders in by_day:
-        of_day = [blob for _, folder in folders for blob in blobs.list(folder) if recorded_at(blob.name)]
+        of_day = [blob for _, folder in folders for blob in _readable(blobs.list, folder) if recorded_at(blob.name)]
         yield from sorted(of_day, key=lambda blob: (recorded_at(blob.name), blob.name))
 
 
 def _old_results(blobs: FolderBlobs, *, cutoff: datetime) -> Iterator[BlobInfo]:
     """Results written before the cutoff that heard no call. A stream's results are never older than the stream."""
-    for hydrophone in blobs.folders("results/"):
-        for stream in blobs.folders(hydrophone):
+    for hydrophone in _readable(blobs.folders, "results/"):
+        for stream in _readable(blobs.folders, hydrophone):
             epoch = stream.split("/")[-2]
             if epoch.isdecimal() and int(epoch) < cutoff.timestamp():
-                yield from (b for b in blobs.list(stream) if b.modified_utc < cutoff and _heard_nothing(blobs, b.name))
+                old = (blob for blob in _readable(blobs.list, stream) if blob.modified_utc < cutoff)
+                yield from (blob for blob in old if _heard_nothing(blobs, blob.name))
+
+
+def _readable(look: Callable[[str], Iterable[_Found]], folder: str) -> Iterator[_Found]:
+    """What is found there, as far as it can be read: a folder that is not ours must not keep the others' files here."""
+    try:
+        yield from look(folder)
+    except StorageError as error:
+        _log.warning("what lies there is not looked through for what is too old: %s", error)
 
 
 def _deleted(blobs: FolderBlobs, name: str) -> bool:

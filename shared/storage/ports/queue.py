@@ -52,15 +52,17 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class QueueStats:
-    """How the queue stands: messages waiting or locked, dead letters, and the age of the oldest waiting one.
+    """How the queue stands: `active` messages, waiting or locked, dead letters, and the age of the oldest active one.
 
     A message abandoned with a delay is waiting. The age counts from when it was sent (or replayed); it is 0 when none
-    waits. Where not everything was counted, `complete` is False: there are more, and the age is that of those counted.
+    is active. `retries` are those of the active ones that were given back or whose lock ended, locked again or not.
+    Where not everything was counted, `complete` is False: there are more, and the age is that of those counted.
     """
 
     active: int
     dead: int
     oldest_age_s: float
+    retries: int = 0
     complete: bool = True
 
 
@@ -100,9 +102,13 @@ class MessageQueue(Settlement, Protocol):
         ...
 
     def receive(self) -> Delivery | None:
-        """Lock and return the oldest message that is due, or None.
+        """Lock and return a message that is due, or None.
 
-        The oldest is the one sent first; one that was abandoned keeps its place, one that was replayed takes a new one.
+        First deliveries come in the order of sending; one that was replayed takes a new place. A message abandoned with
+        a delay comes again behind all that were sent before the delay was over. It may let others pass that were sent
+        later, but not for ever, though there is always another one due. Where one stands that was given back without a
+        delay, or by the end of its lock, is the queue's affair.
+
         A message not settled before its lock ends is delivered again. One that has been delivered `max_deliveries`
         times without being settled goes to the dead letters instead.
         """

@@ -61,6 +61,11 @@ class Entry:
     lock: Lock | None = None
     death: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the next one who asks gets it, when it is the first."""
+        return self.lock is None and not self.scheduled
+
 
 class Queue:
     """One queue and, unless it is one itself, its dead-letter queue. May be asked from several threads."""

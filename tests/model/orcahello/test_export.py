@@ -180,6 +180,7 @@ def test_the_command_ends_with_a_sentence(tmp_path: Path) -> None:
 
 def test_without_onnx_it_says_what_to_install(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has no onnx is told where it is listed."""
+    monkeypatch.delitem(sys.modules, "model.onnx_file")
     monkeypatch.setitem(sys.modules, "onnx", None)
 
     result = CliRunner().invoke(app, ["export", "--weights", str(published), "--out", str(tmp_path / "o.onnx")])

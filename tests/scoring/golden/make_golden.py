@@ -20,21 +20,26 @@ KEEP_EVERY = 2
 Signal = NDArray[np.float64]
 
 
+def noise(n: int) -> Signal:
+    """So many samples from -1 to 1, by the generator of Knuth's MMIX: every machine makes the same."""
+    state = np.uint64(1)
+    found = np.empty(n)
+    with np.errstate(over="ignore"):
+        for i in range(n):
+            state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
+            found[i] = float(state >> np.uint64(40)) / 2**23 - 1.0
+    return found
+
+
 def synthetic_sound() -> Signal:
     """3.2 s at 48 kHz: a sweeping call with harmonics over faint noise, then hardly a sound, and a click."""
     n = int(3.2 * SOURCE_RATE_HZ)
     t = np.arange(n) / SOURCE_RATE_HZ
-    state = np.uint64(1)
-    noise = np.empty(n)
-    with np.errstate(over="ignore"):
-        for i in range(n):  # the generator of Knuth's MMIX, so that every machine makes the same noise
-            state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
-            noise[i] = float(state >> np.uint64(40)) / 2**23 - 1.0
     sweep = 2 * np.pi * (700 * t + 120 * t**2)
     envelope = np.exp(-(((t - 0.9) / 0.35) ** 2))
     call = sum(np.sin(k * sweep) / k for k in range(1, 9)) * envelope
     click = np.where(np.abs(t - 2.9) < 0.0002, 0.7, 0.0)
-    faint: Signal = 0.2 * call + click + noise * np.where(t < 1.6, 1e-3, 1e-5)
+    faint: Signal = 0.2 * call + click + noise(n) * np.where(t < 1.6, 1e-3, 1e-5)
     return faint
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.azure_documents import azure_documents
-from tests.storage.azure.cloud import CLIPS, OTHERS, SESSIONS, Cloud
+from tests.storage.azure.cosmos_store import CLIPS, OTHERS, SESSIONS, CosmosStore
 
 if TYPE_CHECKING:
     from tests.contract.azure_queue import AzureQueue
@@ -24,7 +24,7 @@ def bus(service_bus: AzureQueue) -> Iterator[AzureQueue]:
 
 
 @pytest.fixture
-def cloud() -> Iterator[Cloud]:
+def store() -> Iterator[CosmosStore]:
     """An empty store."""
     with azure_documents(CLIPS, OTHERS, SESSIONS) as (documents, advance, emulator):
-        yield Cloud(documents, emulator, advance)
+        yield CosmosStore(documents, emulator, advance)

@@ -16,18 +16,19 @@ from shared.settings import load_settings
 from tests.emulators.account import Ports, prepare, run_account
 from tests.emulators.azurite import missing
 from tests.emulators.cosmos import CosmosEmulator
-from tests.house import open_test_house, publish
-from tests.scoring.fakes import FakeDetector
+from tests.house import fake_detector, open_test_house, publish
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing() or "")
-def test_a_process_that_starts_while_cosmos_db_is_away_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_starts_while_cosmos_db_is_away_scores(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Scoring needs no documents: it goes on, who asks for one is told, and Cosmos DB is used once it is back."""
-    monkeypatch.setattr("shared.bootstrap.load_detector", lambda settings: FakeDetector((0.9,)))
+    fake_detector(monkeypatch, 0.9)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-    with Station() as station, run_account(Ports(0, 0, 0, 0, 0)) as settings:
+    with run_account(Ports(0, 0, 0, 0, 0)) as settings:
         node = publish(station, 6)
         with open_test_house(tmp_path, node) as local:
             (report,) = local.poll()

@@ -13,45 +13,45 @@ from azure.cosmos._change_feed.change_feed_iterable import ChangeFeedIterable
 from shared.documents import CONTAINERS, DETECTIONS
 from shared.errors import UnknownMark
 from shared.recording.channels import Channel
+from shared.recording.confirmed import plan_confirmed
 from shared.recording.notify import NoticePolicy
-from shared.recording.record import plan_confirmed
 from shared.storage.azure.cosmos import CLIENT_OPTIONS, CosmosDocuments
 from shared.storage.azure.indexing import ensure_containers
 from tests.clock import FakeClock
 from tests.contract.azure_documents import azure_documents
-from tests.storage.azure.cloud import CLIPS, OTHERS, Cloud, clip
+from tests.storage.azure.cosmos_store import CLIPS, OTHERS, CosmosStore, clip
 
 
 @pytest.mark.parametrize("doc_id", ["", "a/b", "a?b", "..", "x" * 300, "#"])
-def test_ids_that_cannot_be_are_absent(cloud: Cloud, doc_id: str) -> None:
+def test_ids_that_cannot_be_are_absent(store: CosmosStore, doc_id: str) -> None:
     """What may not be an id is not there, and is not made part of an address."""
-    cloud.documents.create(CLIPS, clip("a"))
-    assert cloud.documents.get(CLIPS, "bush-point", doc_id) is None
-    assert not cloud.documents.delete(CLIPS, "bush-point", doc_id)
-    assert len(cloud.documents.query(CLIPS)) == 1
+    store.documents.create(CLIPS, clip("a"))
+    assert store.documents.get(CLIPS, "bush-point", doc_id) is None
+    assert not store.documents.delete(CLIPS, "bush-point", doc_id)
+    assert len(store.documents.query(CLIPS)) == 1
 
 
 @pytest.mark.parametrize("name", ["ä ö", "a%2Fb", "a+b", "🐋", "a&b=c", "node:1:2-3"])
-def test_ids_and_partitions_of_any_letters(cloud: Cloud, name: str) -> None:
+def test_ids_and_partitions_of_any_letters(store: CosmosStore, name: str) -> None:
     """Whatever letters an id and a partition have, the document is found by them and can be written and deleted."""
     body = {"id": name, "site": name}
-    assert cloud.documents.create(CLIPS, body)
-    stored = cloud.documents.get(CLIPS, name, name)
+    assert store.documents.create(CLIPS, body)
+    stored = store.documents.get(CLIPS, name, name)
     assert stored is not None
-    cloud.documents.replace(CLIPS, {**body, "n": 1}, etag=stored.etag)
-    assert [one.body for one in cloud.documents.query(CLIPS, partition=name)] == [{**body, "n": 1}]
-    assert cloud.documents.delete(CLIPS, name, name)
+    store.documents.replace(CLIPS, {**body, "n": 1}, etag=stored.etag)
+    assert [one.body for one in store.documents.query(CLIPS, partition=name)] == [{**body, "n": 1}]
+    assert store.documents.delete(CLIPS, name, name)
 
 
-def test_a_limit_with_an_indexed_order_fetches_no_more(cloud: Cloud) -> None:
+def test_a_limit_with_an_indexed_order_fetches_no_more(store: CosmosStore) -> None:
     """Of 60 documents in 12 partitions, the last 2 cost two answers of 2 documents: one per physical partition."""
     for n in range(60):
-        cloud.documents.create(CLIPS, {"id": f"{n:02}", "site": f"site-{n % 12}", "start_utc": f"{n:02}"})
-    cloud.emulator.charge = 0.0
-    found = cloud.documents.query(CLIPS, order_by="start_utc", descending=True, limit=2)
+        store.documents.create(CLIPS, {"id": f"{n:02}", "site": f"site-{n % 12}", "start_utc": f"{n:02}"})
+    store.emulator.charge = 0.0
+    found = store.documents.query(CLIPS, order_by="start_utc", descending=True, limit=2)
     assert [one.body["id"] for one in found] == ["59", "58"]
-    assert cloud.emulator.charge < 10
-    everything = cloud.documents.query(CLIPS, order_by="start_utc", descending=True)
+    assert store.emulator.charge < 10
+    everything = store.documents.query(CLIPS, order_by="start_utc", descending=True)
     assert [one.body["id"] for one in everything] == [f"{n:02}" for n in reversed(range(60))]
 
 
@@ -59,18 +59,18 @@ def test_a_limit_with_an_indexed_order_fetches_no_more(cloud: Cloud) -> None:
 @pytest.mark.parametrize("partition", [None, "site-1"])
 @pytest.mark.parametrize("order_by", [None, "id", "site", "start_utc", "unindexed"])
 def test_a_limit_takes_the_first_of_the_whole_order(
-    cloud: Cloud, order_by: str | None, partition: str | None, *, descending: bool
+    store: CosmosStore, order_by: str | None, partition: str | None, *, descending: bool
 ) -> None:
     """Strings, numbers, nulls, other values and nothing at all, over all partitions: a limit cuts the same order."""
     values: list[Any] = ["b", 2, None, "a", 1.5, ..., True, "b", 2, [1], "a", ...]
     for n, value in enumerate(values):
         fields = {} if value is ... else {"start_utc": value, "unindexed": value}
-        cloud.documents.create(CLIPS, {"id": f"{n:02}", "site": f"site-{n % 4}", **fields})
+        store.documents.create(CLIPS, {"id": f"{n:02}", "site": f"site-{n % 4}", **fields})
 
     def ask(limit: int | None) -> list[str]:
         return [
             one.body["id"]
-            for one in cloud.documents.query(
+            for one in store.documents.query(
                 CLIPS, partition=partition, order_by=order_by, descending=descending, limit=limit
             )
         ]
@@ -80,13 +80,13 @@ def test_a_limit_takes_the_first_of_the_whole_order(
     assert [ask(limit) for limit in range(1, 14)] == [everything[:limit] for limit in range(1, 14)]
 
 
-def test_within_one_partition_one_question(cloud: Cloud) -> None:
+def test_within_one_partition_one_question(store: CosmosStore) -> None:
     """A query within a partition is one request, and so is a point read; neither asks for a plan."""
-    cloud.documents.create(CLIPS, clip("a", state="open", start_utc="1"))
-    cloud.asked()
-    cloud.documents.query(CLIPS, partition="bush-point", where={"state": "open"})
-    cloud.documents.get(CLIPS, "bush-point", "a")
-    assert cloud.asked() == ["POST", "GET"]
+    store.documents.create(CLIPS, clip("a", state="open", start_utc="1"))
+    store.asked()
+    store.documents.query(CLIPS, partition="bush-point", where={"state": "open"})
+    store.documents.get(CLIPS, "bush-point", "a")
+    assert store.asked() == ["POST", "GET"]
 
 
 def test_many_documents_come_page_by_page() -> None:
@@ -100,21 +100,21 @@ def test_many_documents_come_page_by_page() -> None:
         assert len(documents.query(CLIPS, partition="site-1")) == 3
 
 
-def test_finding_nothing_new_costs_little(cloud: Cloud) -> None:
+def test_finding_nothing_new_costs_little(store: CosmosStore) -> None:
     """A look at the changes that finds none costs a request unit per physical partition, and comes back to its mark."""
     for n in range(20):
-        cloud.documents.create(CLIPS, {"id": f"{n}", "site": f"site-{n}"})
+        store.documents.create(CLIPS, {"id": f"{n}", "site": f"site-{n}"})
     mark, more = "", True
     while more:
-        changes = cloud.documents.changes(CLIPS, after=mark)
+        changes = store.documents.changes(CLIPS, after=mark)
         mark, more = changes.mark, changes.more
-    cloud.emulator.charge = 0.0
-    changes = cloud.documents.changes(CLIPS, after=mark)
+    store.emulator.charge = 0.0
+    changes = store.documents.changes(CLIPS, after=mark)
     assert (changes.documents, changes.more) == ((), False)
-    assert cloud.emulator.charge == 2.0
+    assert store.emulator.charge == 2.0
 
 
-def test_marks_are_those_of_their_own_answer(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_marks_are_those_of_their_own_answer(store: CosmosStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another thread's request, answered right after a page of changes came, does not lend its etag to the mark."""
     fetch = ChangeFeedIterable._fetch_next
     busy = ThreadPoolExecutor(1)
@@ -123,27 +123,27 @@ def test_marks_are_those_of_their_own_answer(cloud: Cloud, monkeypatch: pytest.M
         try:
             return fetch(feed, *args)
         finally:
-            busy.submit(cloud.documents.get, OTHERS, "bush-point", "a").result()
+            busy.submit(store.documents.get, OTHERS, "bush-point", "a").result()
 
     monkeypatch.setattr(ChangeFeedIterable, "_fetch_next", overtaken)
-    cloud.documents.create(OTHERS, clip("a"))
+    store.documents.create(OTHERS, clip("a"))
     with busy:
         mark, seen = "", []
         for n in range(3):
-            cloud.documents.create(CLIPS, clip(f"{n}"))
+            store.documents.create(CLIPS, clip(f"{n}"))
             more = True
             while more:
-                changes = cloud.documents.changes(CLIPS, after=mark)
+                changes = store.documents.changes(CLIPS, after=mark)
                 seen += [one.body["id"] for one in changes.documents]
                 mark, more = changes.mark, changes.more
     assert seen == ["0", "1", "2"]
 
 
-def test_a_mark_of_a_container_made_anew(cloud: Cloud) -> None:
+def test_a_mark_of_a_container_made_anew(store: CosmosStore) -> None:
     """A container deleted and created again does not know the marks of the old one."""
-    cloud.documents.create(OTHERS, clip("a"))
-    mark = cloud.documents.changes(OTHERS).mark
-    with CosmosClient(cloud.emulator.endpoint, cloud.emulator.key, **CLIENT_OPTIONS) as client:
+    store.documents.create(OTHERS, clip("a"))
+    mark = store.documents.changes(OTHERS).mark
+    with CosmosClient(store.emulator.endpoint, store.emulator.key, **CLIENT_OPTIONS) as client:
         database = client.get_database_client("predictions")
         database.delete_container("others")
         ensure_containers(database, [OTHERS])

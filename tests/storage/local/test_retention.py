@@ -85,14 +85,8 @@ def _names(blobs: FolderBlobs) -> set[str]:
 
 
 def _sweep(blobs: FolderBlobs, *, size_bytes: int = 10**12, reserve: int = 0, headroom: int = 0) -> SweepReport:
-    return sweep(
-        blobs,
-        now=NOW,
-        keep_days=KEEP_DAYS,
-        min_free_bytes=reserve,
-        headroom_bytes=headroom,
-        disk_usage=Disk(blobs, size_bytes),
-    )
+    on_disk = FolderBlobs(blobs.root, min_free_bytes=0, disk_usage=Disk(blobs, size_bytes))
+    return sweep(on_disk, now=NOW, keep_days=KEEP_DAYS, min_free_bytes=reserve, headroom_bytes=headroom)
 
 
 def test_clips_go_after_their_days(blobs: FolderBlobs) -> None:
@@ -160,7 +154,7 @@ def test_results_go_unless_a_call_was_heard(blobs: FolderBlobs) -> None:
 def test_results_can_all_be_kept(blobs: FolderBlobs) -> None:
     """With `results_keep_days=None` no result goes."""
     kept = _result(blobs, 4000, {"detected": False})
-    sweep(blobs, now=NOW, keep_days=1, min_free_bytes=0, results_keep_days=None, disk_usage=Disk(blobs, 10**12))
+    sweep(blobs, now=NOW, keep_days=1, min_free_bytes=0, results_keep_days=None)
     assert _names(blobs) == {kept}
 
 
@@ -185,17 +179,40 @@ def test_one_that_cannot_go_does_not_keep_the_others(
 ) -> None:
     """A file that cannot be deleted is logged, and the rest goes."""
     stuck, _, _ = (_clip(blobs, age) for age in (50, 40, 45))
-    delete = blobs.delete
+    delete = FolderBlobs.delete
 
-    def fail_for_one(name: str) -> bool:
+    def fail_for_one(self: FolderBlobs, name: str) -> bool:
         if name == stuck:
             raise StorageError(f"{name} belongs to root")
-        return delete(name)
+        return delete(self, name)
 
-    monkeypatch.setattr(blobs, "delete", fail_for_one)
+    monkeypatch.setattr(FolderBlobs, "delete", fail_for_one)
     assert _sweep(blobs).deleted == 2
     assert _names(blobs) == {stuck}
     assert "belongs to root" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "locked", ["clips/lost+found", "clips/north/2026-01-29", "results/lost+found", "results/north"]
+)
+def test_a_folder_that_cannot_be_read_is_skipped_aloud(
+    blobs: FolderBlobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, locked: str
+) -> None:
+    """What lies in somebody else's folder, as a disk's lost+found, stays and is told; the rest goes."""
+    put = {_clip(blobs, 50), _clip(blobs, 40), _result(blobs, 400, {"detected": False})}
+    (blobs.root / locked).mkdir(exist_ok=True)
+    scandir = os.scandir
+
+    def refuse(folder: Path) -> object:
+        if folder == blobs.root / locked:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        sweep(blobs, now=NOW, keep_days=KEEP_DAYS, min_free_bytes=0, headroom_bytes=0)
+    assert _names(blobs) == {name for name in put if name.startswith(locked)}
+    assert f"{locked}: " in caplog.text
 
 
 def test_only_days_that_matter_are_read(blobs: FolderBlobs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,60 @@ def test_everything_survives_reopening(tmp_path: Path, clock: FakeClock) -> None
         assert queue.receive() is None
         clock.advance(61)
         assert _received(queue).delivery_count == 2
+
+
+def test_a_source_whose_messages_hang_holds_up_no_other(database: Database, clock: FakeClock) -> None:
+    """Where every try of one source takes the only worker 25 s and fails, another's wait for three of them at most."""
+    queue = SqliteQueue(database, "work", lock_s=300, max_deliveries=12, duplicate_window_s=600, now=clock)
+    began, waits_s, tries = clock(), list[float](), list[int]()
+    for minute in range(180):
+        clock.now_utc = max(clock(), began + timedelta(minutes=minute))
+        queue.send([Message(f"hangs/{minute}", "{}"), Message(f"well/{minute}", "{}")])
+        while clock() < began + timedelta(minutes=minute + 1) and (delivery := queue.receive()):
+            if delivery.message.id.startswith("well"):
+                waits_s.append((clock() - began).total_seconds() - 60 * int(delivery.message.id.split("/")[1]))
+                clock.advance(1)
+                queue.complete(delivery)
+            else:
+                clock.advance(25)
+                tries.append(delivery.delivery_count)
+                queue.abandon(delivery, reason="no answer", delay_s=min(600, 5 * 2**delivery.delivery_count))
+    assert len(waits_s) == 180
+    assert max(waits_s) <= 3 * 25
+    assert max(tries) > 1
+
+
+def test_retries_have_a_tenth_of_the_turns_at_least(database: Database, clock: FakeClock) -> None:
+    """While first tries never run out, every tenth turn is the retries', the one first that came due first."""
+    queue = _queue(database, clock)
+    queue.send([Message(f"retry {n}", "{}") for n in range(3)])
+    for delivery in [_received(queue) for _ in range(3)]:
+        queue.abandon(delivery, reason="busy", delay_s=5)
+        clock.advance(1)
+    clock.advance(10)
+    retried: list[str] = []
+    for n in range(30):
+        queue.send([Message(f"new {n}", "{}")])
+        delivery = _received(queue)
+        retried += [delivery.message.id] * (delivery.delivery_count > 1)
+        queue.complete(delivery)
+        clock.advance(1)
+    assert retried == ["retry 0", "retry 1", "retry 2"]
+
+
+def test_a_retry_never_passes_what_was_sent_before_it_came_due(database: Database, clock: FakeClock) -> None:
+    """Whichever turn it is."""
+    queue = _queue(database, clock)
+    for turn in range(10):
+        queue.send([Message(f"retry {turn}", "{}")])
+        queue.abandon(_received(queue), reason="busy", delay_s=5)
+        queue.send([Message(f"new {turn}", "{}")])
+        clock.advance(6)
+        for expected in ("new", "retry"):
+            delivery = _received(queue)
+            assert delivery.message.id == f"{expected} {turn}"
+            queue.complete(delivery)
+        assert queue.receive() is None  # a turn too: the next round begins four later
 
 
 def test_release_all_ends_locks_and_counts_nothing(database: Database, clock: FakeClock) -> None:

@@ -15,7 +15,7 @@ SESSIONS = Container("sessions", partition_key="site", ttl_s=60)
 
 
 @dataclass(frozen=True)
-class Cloud:
+class CosmosStore:
     """The store, the emulator behind it and its time."""
 
     documents: CosmosDocuments
@@ -34,8 +34,8 @@ def clip(doc_id: str, **fields: object) -> Json:
     return {"id": doc_id, "site": "bush-point", **fields}
 
 
-def etag_of(cloud: Cloud, doc_id: str) -> str:
+def etag_of(store: CosmosStore, doc_id: str) -> str:
     """The etag as it is read."""
-    stored = cloud.documents.get(CLIPS, "bush-point", doc_id)
+    stored = store.documents.get(CLIPS, "bush-point", doc_id)
     assert stored is not None
     return stored.etag

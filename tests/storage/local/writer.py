@@ -1,6 +1,6 @@
 """Programs that the tests start as processes of their own, to kill them or to let them compete.
 
-`python -m tests.storage.writer PROGRAM FOLDER` says each thing done on a line of its own, once it is committed.
+`python -m tests.storage.local.writer PROGRAM FOLDER` says each thing done on a line of its own, once it is committed.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -104,6 +105,25 @@ def test_other_faults_of_the_disk(blobs: FolderBlobs, monkeypatch: pytest.Monkey
     with pytest.raises(StorageError, match=r"blob results/a.json.*check the folder") as caught:
         blobs.put("results/a.json", b"x")
     assert not isinstance(caught.value, StorageFullError)
+
+
+def test_no_question_meets_a_bare_fault_of_the_disk(blobs: FolderBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a blob exists, which there are and how much room is left: where the disk does not say, neither do we."""
+    blobs.put("results/a.json", b"x")
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", fail)
+        with pytest.raises(StorageError, match=r"blob results/a.json.*check the folder"):
+            blobs.exists("results/a.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", fail)
+        with pytest.raises(StorageError, match="check the folder"):
+            list(blobs.list("results/"))
+    with pytest.raises(StorageError, match="check the folder"):
+        FolderBlobs(blobs.root, min_free_bytes=0, disk_usage=fail).free_bytes()
 
 
 def test_litter_of_a_killed_writer_is_removed(blobs: FolderBlobs) -> None:

@@ -16,12 +16,12 @@ from shared.storage.local.blobs import FolderBlobs
 from shared.storage.local.database import Database
 from shared.storage.ports import Message
 from tests.conftest import ROOT
-from tests.storage.writer import COUNTS, blob_bytes, open_documents, open_queue
+from tests.storage.local.writer import COUNTS, blob_bytes, open_documents, open_queue
 
 
 @contextmanager
 def _started(program: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.storage.writer", program, str(folder)]
+    command = [sys.executable, "-m", "tests.storage.local.writer", program, str(folder)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process

@@ -1,0 +1,1 @@
+"""The local adapters, beyond what the contract suites ask."""
