@@ -154,7 +154,6 @@ resource deadLetters 'Microsoft.Insights/metricAlerts@2018-03-01' = {
   properties: {
     description: 'Batches were set aside: `haro dead-letters` says why.'
     severity: 2
-    window: 'PT15M'
     enabled: true
     scopes: [serviceBusId]
     evaluationFrequency: 'PT5M'

@@ -13,7 +13,7 @@ from typing import Literal
 
 from shared.documents import Backfill, Cursor, FinishedFolder, Gap, Segment, SegmentBatch
 from shared.ingest.hls import BATCH_SEGMENTS, Playlist, folder_start_utc
-from shared.ingest.jobs import rest_of_folder, stretch_of, time_range
+from shared.ingest.jobs import believable, rest_of_folder, stretch_of, time_range
 
 _KEPT_FOLDERS = 8
 
@@ -210,9 +210,10 @@ def next_folder(
     known = cursor.finished_at(epoch)
     next_index, begins = (known.next_index, known.next_start_utc) if known else (0, folder_start_utc(epoch))
     successor = missed[0] if missed else epoch
-    ends = folder_start_utc(missed[0]) if missed else begins
+    ends = believable(folder_start_utc(missed[0]) if missed else begins, now=now)
     # A node whose clock was wrong for a while names folders of another time: that is no gap of years.
-    left = max([cursor.next_start_utc, *(folder.next_start_utc for folder in cursor.finished)])
+    before = (folder.next_start_utc for folder in cursor.finished if folder.next_start_utc <= begins)
+    left = max([cursor.next_start_utc, *before])
     gaps: list[Gap] = []
     backfills: list[Backfill] = []
     if reason == "unread":
@@ -232,7 +233,7 @@ def next_folder(
             )
         )
     if missed:
-        backfills.append(time_range(cursor.hydrophone_id, ends, begins, reason="behind"))
+        backfills.append(time_range(cursor.hydrophone_id, ends, believable(begins, now=now), reason="behind"))
     here = FinishedFolder(epoch=cursor.epoch, next_index=cursor.next_index, next_start_utc=cursor.next_start_utc)
     return cursor.model_copy(
         update={

@@ -120,8 +120,9 @@ def _poll(
                 ledger.begin(start)
                 continue
             if left:
-                newest = max(cursor.epoch, *(folder.epoch for folder in cursor.finished), 0)
-                missed = _folders_between(hydrophone, streams, newest, latest)
+                read = (cursor.epoch, *(folder.epoch for folder in cursor.finished))
+                before = max((epoch for epoch in read if epoch <= latest), default=latest)
+                missed = _folders_between(hydrophone, streams, before, latest)
             playlist = _read(hydrophone, streams, cursor, left=left)
         except StreamError as error:
             if cursor is None or not left:

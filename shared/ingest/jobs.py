@@ -15,6 +15,11 @@ _CLOCK_WRONG = timedelta(days=1)
 """A folder named after a time so far ahead comes from a node whose clock was wrong."""
 
 
+def believable(moment: datetime, *, now: datetime) -> datetime:
+    """The moment, or `now` where it lies so far ahead that a clock was wrong."""
+    return moment if moment <= now + _CLOCK_WRONG else now
+
+
 def time_range(
     hydrophone_id: str, start_utc: datetime, end_utc: datetime, *, reason: Literal["requested", "behind"]
 ) -> Backfill:

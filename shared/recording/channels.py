@@ -69,11 +69,12 @@ class Channel:
 
 
 def shared_ids(channels: Iterable[Channel]) -> list[str]:
-    """A complaint for each id that several channels share, with what to do: one of them would be told for all."""
+    """A complaint for each id that different channels share, with what to do: one of them would be told for all."""
+    different = {(channel.id, channel.audience, channel.url): channel.label for channel in channels}
     return [
-        f"{number} URLs for {label} are the same, or differ in a secret alone, so it would be told once: leave the"
-        " others out, or tell them apart by a word of your own at the end, as ?haro=night, or &haro=night after another"
-        for label, number in Counter(channel.label for channel in channels).items()
+        f"{number} URLs for {label} differ in a secret alone, so it would be told once: leave the others out, or tell"
+        " them apart by a word of your own at the end, as ?haro=night, or &haro=night after another"
+        for label, number in Counter(different.values()).items()
         if number > 1
     ]
 
@@ -136,7 +137,7 @@ def answered(status: int) -> str:
 
 
 def _digest(url: str) -> str:
-    parts = urlsplit(url)
+    parts = urlsplit(url.replace("#", "%23"))  # Apprise's URLs have no fragment: rooms of a chat begin with it
     credentials, _, host = parts.netloc.rpartition("@")
     public = [(name, value) for name, value in parse_qsl(parts.query) if name.lower() not in _SECRET_PARAMETERS]
     where = (parts.scheme, f"{credentials.partition(':')[0]}@{host}", parts.path, urlencode(public), "")

@@ -42,6 +42,23 @@ def test_a_mistyped_folder_is_no_quiet_station(
     assert [path.name for path in tmp_path.rglob("*") if path.name != "tpyo"] == ["call.wav"]
 
 
+def test_a_station_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user's station, closed to this one, is an error in a sentence."""
+    is_file = Path.is_file
+
+    def closed(path: Path) -> bool:
+        if path.name == "haro.sqlite":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    code, out, err = run_haro("detections", env={"HARO_DATA": str(tmp_path)})
+
+    assert (code, out) == (1, "")
+    assert err.startswith(f"haro: the station in {tmp_path} cannot be read: ")
+    assert "Permission denied" in err
+
+
 def test_a_station_that_heard_nothing_is_one(tmp_path: Path) -> None:
     """Where a station was begun, nothing found is an answer."""
     begin_station(tmp_path / "data")

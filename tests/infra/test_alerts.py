@@ -154,6 +154,15 @@ def test_dead_letters_are_counted_by_service_bus_itself() -> None:
     assert criterion["dimensions"] == [{"name": "EntityName", "operator": "Include", "values": ["queueName"]}]
 
 
+def test_alerts_have_the_properties_that_azure_knows() -> None:
+    """Both kinds of rule set what Microsoft's reference lists for them, and nothing else."""
+    both = {"description", "severity", "enabled", "scopes", "evaluationFrequency", "windowSize", "autoMitigate"}
+    both |= {"criteria", "actions"}
+
+    assert set(ALERTS.resource("deadLetters").body["properties"]) == both
+    assert set(ALERTS.resource("logAlerts").body["properties"]) == both | {"displayName", "skipQueryValidation"}
+
+
 def test_every_alert_reaches_the_operator() -> None:
     """All alerts go to the one group, whose address is optional."""
     actions = ALERTS.resource("logAlerts").body["properties"]["actions"], ALERTS.resource("deadLetters").body

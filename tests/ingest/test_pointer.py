@@ -82,3 +82,68 @@ def test_node_whose_clock_was_set_back_is_followed(desk: Desk) -> None:
     assert desk.cursor().epoch == set_back
     assert [index for epoch, index in desk.indices if epoch == set_back] == list(range(30))
     assert (EPOCH, 16) in desk.indices, "the tail of the folder before"
+
+
+def test_restarts_after_a_wrong_clock_lose_nothing(desk: Desk) -> None:
+    """A folder from the future, once the clock is right again, hides no folder that came and went, and no silence."""
+    first_contact(desk)
+    live_on(desk, 10, epoch=EPOCH)
+    for epoch, segments in ((EPOCH + 10**8, 30), (EPOCH + 600, 60)):
+        desk.node.restart(epoch)
+        live_on(desk, segments, epoch=epoch)
+    missed = int(desk.clock().timestamp()) + 300
+    desk.node.restart(missed)
+    desk.node.grow(60, epoch=missed)
+    desk.clock.advance(1500)
+    now = int(desk.clock().timestamp())
+    desk.node.restart(now)
+    live_on(desk, 40, epoch=now)
+    desk.drain()
+
+    assert unaccounted(desk) == set()
+    assert max(gap.end_utc for gap in desk.gaps) <= desk.clock()
+    assert any(gap.end_utc == folder_start_utc(missed) for gap in desk.gaps)
+
+
+def test_folders_missed_by_a_clock_set_back_are_read(desk: Desk) -> None:
+    """Among folders with older names, too, one that came and went becomes a backfill."""
+    first_contact(desk)
+    live_on(desk, 10, epoch=EPOCH)
+    set_back = EPOCH - 15_000
+    for epoch, segments in ((set_back, 60), (set_back + 700, 40)):
+        desk.node.restart(epoch)
+        live_on(desk, segments, epoch=epoch)
+    desk.node.restart(set_back + 1200)
+    desk.node.grow(10, epoch=set_back + 1200)
+    desk.node.restart(set_back + 1350)
+    live_on(desk, 40, epoch=set_back + 1350)
+    desk.drain()
+
+    assert unaccounted(desk) == set()
+
+
+def test_a_missed_folder_before_a_wrong_clock_is_read_to_its_end(desk: Desk) -> None:
+    """The folder from the future ends no range years ahead: what was missed is scored, and nothing stays open."""
+    first_contact(desk)
+    live_on(desk, 10, epoch=EPOCH)
+    missed = int(desk.clock().timestamp()) + 100
+    desk.node.restart(missed)
+    desk.node.grow(65, epoch=missed)
+    desk.clock.advance(800)
+    ahead = EPOCH + 10**8
+    desk.node.restart(ahead)
+    live_on(desk, 30, epoch=ahead)
+    desk.drain()
+    desk.node.restart(int(desk.clock().timestamp()))
+    for _ in range(20):
+        desk.clock.advance(60)
+        desk.poll()
+    desk.drain()
+
+    assert unaccounted(desk) == set()
+    assert desk.open_backfills() == 0
+
+
+def unaccounted(desk: Desk) -> set[tuple[int, int]]:
+    """Segments since first contact that were neither sent nor told of."""
+    return {one for one in desk.node.published() - set(desk.indices) - desk.told() if one[0] != OLD}

@@ -20,6 +20,7 @@ def test_a_channel_is_named_after_where_it_leads_and_not_after_its_password() ->
         Channel.of("mailtos://me:old@mail.example?to=a@b.example&pass=x", "subscribers"),
     ]
     assert len({first.id, *(one.id for one in others)}) == 5
+    assert shared_ids([first, first, *others]) == [], "the very same one twice is told once, as was meant"
     assert first.label == f"mailtos channel {first.id}"
 
 
@@ -38,6 +39,15 @@ def test_a_key_that_no_header_can_carry_is_refused(url: str) -> None:
         Channel.of(url, "orcasite", name="there")
     assert "k" not in str(raised.value).replace("key", "")
     assert raised.value.__context__ is None
+
+
+def test_rooms_of_a_chat_are_channels_of_their_own() -> None:
+    """What stands behind a # names a room, to Apprise: two of one workspace are told apart, by a word as well."""
+    urls = ("slack://T1/B2/C3/#orcas", "slack://T1/B2/C3/#ships", "slack://T1/B2/C3/#ships?haro=night")
+    rooms = [Channel.of(url, "moderators") for url in urls]
+
+    assert len({room.id for room in rooms}) == 3
+    assert shared_ids(rooms) == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from time import monotonic
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError
@@ -79,12 +80,23 @@ class _Database:
         self._stack = stack
         self._lock = threading.Lock()
         self._client: CosmosClient | None = None
+        self._failed: tuple[float, StorageError] | None = None
 
     def __call__(self) -> DatabaseProxy:
-        """The database. Raises StorageError where nobody answers, or no identity is found."""
+        """The database. Raises StorageError where nobody answers, or no identity is found.
+
+        Threads that ask while one is at it share what that one finds: each of its tries may take a minute.
+        """
+        asked = monotonic()
         with self._lock:
             if self._client is None:
-                self._client = self._stack.enter_context(self._make_client())
+                if self._failed and self._failed[0] >= asked:
+                    raise StorageError(str(self._failed[1]))
+                try:
+                    self._client = self._stack.enter_context(self._make_client())
+                except StorageError as error:
+                    self._failed = (monotonic(), error)
+                    raise
             return self._client.get_database_client(self._name)
 
 

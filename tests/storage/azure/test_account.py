@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from time import sleep
+from types import TracebackType
 
 import pytest
+from azure.cosmos import CosmosClient
 
 from shared.bootstrap import open_house
 from shared.demo.station import Station
@@ -13,6 +19,7 @@ from shared.documents import CLIPS
 from shared.errors import StorageError
 from shared.hydrophones import Hydrophone
 from shared.settings import load_settings
+from shared.storage.azure.account import _Database
 from tests.emulators.account import Ports, prepare, run_account
 from tests.emulators.azurite import missing
 from tests.emulators.cosmos import CosmosEmulator
@@ -49,3 +56,42 @@ def test_a_process_that_starts_while_cosmos_db_is_away_scores(
                 prepare(settings | away)
                 house.record(scored.result_blob)
                 assert house.storage.documents.get(CLIPS, node.name, scored.result.clip_id)
+
+
+class NotingLock:
+    """A lock that knows how many wait for it or hold it."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._lock, self._guard = threading.Lock(), threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._guard:
+            self.asked += 1
+        self._lock.acquire()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._lock.release()
+
+
+def test_threads_that_ask_together_share_one_try() -> None:
+    """A service that hangs costs all polls of a tick one wait, and not one after another; the next tick tries anew."""
+    lock, tries = NotingLock(), 0
+
+    def hang() -> CosmosClient:
+        nonlocal tries
+        tries += 1
+        while lock.asked < 8:
+            sleep(0.001)
+        raise StorageError("no answer")
+
+    database = _Database(hang, "predictions", ExitStack())
+    database._lock = lock  # type: ignore[assignment]  # as good as one
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(database) for _ in range(8)]
+    assert [str(one.exception()) for one in asked] == ["no answer"] * 8
+    assert tries == 1
+
+    with pytest.raises(StorageError, match="no answer"):
+        database()
+    assert tries == 2
