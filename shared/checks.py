@@ -146,8 +146,11 @@ def check_containers(house: House) -> list[Finding]:
     ]
 
 
-def check_hearing(house: House, hydrophone: Hydrophone) -> Finding:
-    """See whether what the hydrophone publishes is scored: a stream that is heard of and not scored is deafness."""
+def check_hearing(house: House, hydrophone: Hydrophone) -> Finding | None:
+    """See whether what the hydrophone publishes is scored: a stream that is heard of and not scored is deafness.
+
+    None where the stream cannot be read, so that nobody knows (`check_stream` tells why).
+    """
     what = f"hearing {hydrophone.id}"
     try:
         playlist = house.streams.playlist(hydrophone, house.streams.latest_epoch(hydrophone))
@@ -155,7 +158,7 @@ def check_hearing(house: House, hydrophone: Hydrophone) -> Finding:
         if scored_utc is None:
             return _not_heard_yet(house, hydrophone, what)
     except StreamError:
-        return Finding(what, ok=True, found="the stream cannot be read (see above)")
+        return None
     except HaroError as error:
         return Finding(what, ok=False, found=str(error), to_do="see the message")
     found = f"scored up to {scored_utc:%Y-%m-%d %H:%M:%S} UTC"

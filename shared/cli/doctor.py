@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from shared.bootstrap import open_house
 from shared.checks import (
@@ -27,6 +26,7 @@ from shared.checks import (
     check_stream,
 )
 from shared.cli.deployment import check_app, read_outputs, variables
+from shared.cli.summary import wide_console
 from shared.errors import HaroError, SettingsError
 from shared.settings import Settings, load_settings
 
@@ -40,14 +40,14 @@ def doctor(
     environment: Annotated[str | None, typer.Option(help="Its azd environment, if not the default one.")] = None,
 ) -> None:
     """Check settings, model, storage and every stream. Ends with 0 when all is in order, else 1."""
-    console = Console()
+    console = wide_console()
     table = Table(title="Haro's health")
     for heading in ("what", "", "found", "what to do"):
         table.add_column(heading, overflow="fold")
     findings = list(_examine(hydrophones, data, _outputs(environment) if azure else None))
     for finding in findings:
-        mark = "[green]ok[/green]" if finding.ok else "[red]wrong[/red]"
-        table.add_row(finding.what, mark, escape(finding.found), finding.to_do)
+        mark = Text("ok", "green") if finding.ok else Text("wrong", "red")
+        table.add_row(finding.what, mark, finding.found, finding.to_do)
     console.print(table)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
@@ -81,7 +81,7 @@ def _examine(hydrophones: Path | None, data: Path | None, deployed: dict[str, st
                 yield check_channels(house)
             with ThreadPoolExecutor(16) as pool:
                 yield from pool.map(partial(check_stream, house), house.hydrophones)
-                yield from pool.map(partial(check_hearing, house), house.hydrophones)
+                yield from filter(None, pool.map(partial(check_hearing, house), house.hydrophones))
     except HaroError as error:
         yield Finding("station", ok=False, found=str(error), to_do="see the message")
 

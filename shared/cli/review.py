@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from shared.cli.station import existing_station
-from shared.cli.summary import local_path
+from shared.cli.summary import local_path, wide_console
 from shared.documents import DETECTIONS
 from shared.errors import HaroError
 from shared.recording.detections import Verdict
 from shared.settings import load_settings
+
+_ID_SHOWN = 8  # enough for `haro review`
 
 
 class Found(StrEnum):
@@ -32,7 +33,7 @@ def detections(
     unreviewed: Annotated[bool, typer.Option("--unreviewed", help="Only those nobody has reviewed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the stored documents, one per line.")] = False,
 ) -> None:
-    """List detections, newest last."""
+    """List detections, newest last, and then their pictures."""
     with existing_station(load_settings(data=data)) as house:
         where = {"reviewed": False} if unreviewed else None
         found = house.storage.documents.query(DETECTIONS, where=where, order_by="timestamp")
@@ -41,19 +42,21 @@ def detections(
             typer.echo(json.dumps(stored.body))
         return
     table = Table(title=f"{len(found)} detections")
-    for heading in ("id", "time (UTC)", "hydrophone", "confidence", "verdict", "picture"):
+    for heading in ("id", "time (UTC)", "hydrophone", "confidence", "verdict"):
         table.add_column(heading, overflow="fold")
     for stored in found:
         body = stored.body
         table.add_row(
-            body["id"],
-            body["timestamp"],
+            body["id"][:_ID_SHOWN],
+            str(body["timestamp"])[:19].replace("T", " "),
             body["location"]["name"],
             f"{body['whaleFoundConfidence']:.1f} %",
             body.get("SRKWFound", "-") if body["reviewed"] else "to review",
-            local_path(body["imageUri"]),
         )
-    Console().print(table)
+    console = wide_console()
+    console.print(table)
+    for stored in found:  # a line each, whole, to be copied or searched
+        console.print(stored.body["id"][:_ID_SHOWN], local_path(stored.body["imageUri"]), soft_wrap=True)
 
 
 def review(
