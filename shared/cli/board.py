@@ -48,7 +48,7 @@ class _Row:
 
 
 class Board:
-    """Hears of every event, from any thread, and draws them; without a terminal it writes a line for each."""
+    """Hears of every event, from any thread, and draws them, newest first; without a terminal, a line for each."""
 
     def __init__(self, console: Console, hydrophones: Sequence[Hydrophone], now: Callable[[], datetime]) -> None:
         self._console = console
@@ -79,9 +79,9 @@ class Board:
                 case BackfillReport():
                     self._backfilled(event.job)
                 case Delivered() if event.sent or event.failed:
-                    self._line(Text(f"told people: {event.sent} messages sent, {event.failed} to be tried again"))
+                    self._line(f"told people: {event.sent} messages sent, {event.failed} to be tried again")
                 case SetAside():
-                    self._line(Text(f"set aside {event.message_id}: {event.reason}", style="red"))
+                    self._line(f"set aside {event.message_id}: {event.reason}", "red")
                 case _:
                     pass
 
@@ -122,30 +122,37 @@ class Board:
         self._say(gap.hydrophone_id, f"gap of {gap.duration_s:.0f} s: {gap.reason.replace('_', ' ')}", "yellow")
 
     def _say(self, hydrophone_id: str, what: str, style: str) -> None:
-        self._line(Text(f"{self._names.get(hydrophone_id, hydrophone_id)}: {what}", style=style))
+        self._line(f"{self._names.get(hydrophone_id, hydrophone_id)}: {what}", style)
 
-    def _line(self, text: Text) -> None:
-        stamped = Text(f"{self._now():%H:%M:%S} ").append_text(text)
+    def _line(self, what: str, style: str = "") -> None:
+        stamped = Text(f"{self._now():%H:%M:%S} ").append(" ".join(what.split()), style)
         if self._is_live:
-            self._lines.append(stamped)
+            self._lines.appendleft(stamped)
         else:
             self._console.print(stamped, soft_wrap=True, highlight=False)
 
     def _render(self) -> RenderableType:
         with self._lock:
             table = Table(expand=True)
-            for title in ("hydrophone", "stream", "published to (UTC)", "last clip (UTC)"):
+            table.add_column("hydrophone")  # the only column that may lose width
+            for title in ("stream", "published\nto (UTC)", "last clip\n(UTC)"):
                 table.add_column(title, no_wrap=True)
             for title in ("clips", "calls", "gaps"):
-                table.add_column(title, justify="right")
+                table.add_column(title, justify="right", no_wrap=True, min_width=len(title))
             for hydrophone_id, row in self._rows.items():
                 table.add_row(
-                    self._names.get(hydrophone_id, hydrophone_id),
+                    _one_line(Text(self._names.get(hydrophone_id, hydrophone_id))),
                     Text(row.state, style=_STYLE.get(row.state, "")),
-                    f"{row.newest_utc:%m-%d %H:%M:%S}" if row.newest_utc else "-",
-                    f"{row.scored_utc:%m-%d %H:%M:%S}" if row.scored_utc else "-",
+                    f"{row.newest_utc:%H:%M:%S}" if row.newest_utc else "-",
+                    f"{row.scored_utc:%H:%M:%S}" if row.scored_utc else "-",
                     str(row.clips),
                     Text(str(row.calls), style="bold magenta" if row.calls else ""),
                     str(row.gaps),
                 )
-            return Group(table, *self._lines)
+            room = self._console.height - len(self._console.render_lines(table))
+            return Group(table, *(_one_line(line) for line in list(self._lines)[: max(0, room)]))
+
+
+def _one_line(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text

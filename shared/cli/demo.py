@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _IDLE_S = 30.0
 _PACE_S = 0.15
 _MARK = ".haro-demo"
+_INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 _ATTACK = timedelta(seconds=0.3)  # a call has begun to be heard by then; stored times are whole seconds
 
 
@@ -60,14 +62,22 @@ def demo(
             publishing(plan, station, pace_s=_PACE_S) as published,
             open_house(settings, hydrophones=[hydrophone], exclusive=True) as house,
         ):
-            listen(house, console, idle_s=_IDLE_S)
-            if not published.done():
+            stopped = listen(house, console, idle_s=_IDLE_S)
+            if stopped:
+                console.print("stopped")
+            elif not published.done():
                 raise HaroError(
                     f"the demo's sea could not be made as fast as one listens: {_IDLE_S:g} s brought no sound"
                 )
-            published.result()
+            else:
+                published.result()
             print_summary(house, console)
-            _compare(house, plan, console)
+            if not stopped:
+                _compare(house, plan, console)
+    again = f"See them again: .venv/bin/haro detections --data {shlex.quote(str(data))}"
+    console.print(again, highlight=False, soft_wrap=True)
+    if stopped:
+        raise typer.Exit(_INTERRUPTED)
 
 
 def _compare(house: House, plan: DayPlan, console: Console) -> None:

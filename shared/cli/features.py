@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from math import ceil
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from shared.errors import AudioError, wrong_fields
 from shared.scoring.audio import Samples, Waveform, mono, read_blocks
 from shared.scoring.detector import Detector
-from shared.scoring.frontend import ORCAHELLO_2S, LogMel, peak_normalize
+from shared.scoring.frontend import ORCAHELLO_2S, Features, LogMel, peak_normalize
 from shared.scoring.model_file import FrontEnd
 from shared.scoring.resampling import resample
 
@@ -37,6 +38,10 @@ def features(
     model: Annotated[Path | None, typer.Option(help="Take this model's front end instead of OrcaHello's.")] = None,
 ) -> None:
     """Compute a recording's log-mel windows, unpadded, with OrcaHello's front end or a model's."""
+    if _same(file, out):
+        raise typer.BadParameter(f"{out} is the recording itself: choose another file", param_hint="--out")
+    if out.suffix.lower() != ".npz":
+        raise typer.BadParameter(f"{out} must end in .npz", param_hint="--out")
     base = Detector.load(model).metadata.front_end if model else ORCAHELLO_2S
     given = {"window_s": window, "hop_s": hop, "peak_normalize": peak_normalize_clip}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -54,15 +59,29 @@ def features(
         mel_db = log_mel.mel_db(samples)
     except AudioError as error:
         raise AudioError(f"{file}: {error}") from error
+    _write(out, mel_db, log_mel.window_starts_s(len(samples)), params.sample_rate_hz)
+
+
+def _same(file: Path, out: Path) -> bool:
+    try:
+        return out.samefile(file)
+    except OSError:  # one of them is not there
+        return False
+
+
+def _write(out: Path, mel_db: Features, starts_s: list[float], sample_rate_hz: int) -> None:
+    """Write the file whole or not at all. Raises AudioError."""
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with out.open("wb") as target:
-            np.savez_compressed(
-                target,
-                mel_db=mel_db,
-                window_starts_s=np.array(log_mel.window_starts_s(len(samples))),
-                sample_rate_hz=params.sample_rate_hz,
-            )
+        try:
+            with temporary.open("wb") as target:
+                np.savez_compressed(
+                    target, mel_db=mel_db, window_starts_s=np.array(starts_s), sample_rate_hz=sample_rate_hz
+                )
+            temporary.replace(out)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise AudioError(f"{out}: cannot be written: {error}") from error
 

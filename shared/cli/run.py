@@ -67,15 +67,19 @@ def _quick(settings: Settings, idle_s: float) -> Settings:
     return settings.model_copy(update={k: v for k, v in quick.items() if k not in settings.model_fields_set})
 
 
-def listen(house: House, console: Console, *, idle_s: float | None, live: bool = True) -> None:
-    """Run the house's stages on a board until idle, or until Ctrl-C or a polite kill."""
+def listen(house: House, console: Console, *, idle_s: float | None, live: bool = True) -> bool:
+    """Run the house's stages on a board until idle, or until Ctrl-C or a polite kill: then True."""
     logging.getLogger("shared").setLevel(house.settings.log_level)
     house.check_channels()
     house.detector  # noqa: B018 - a model that cannot be used is told at once, before anything is polled
     board = Board(console, house.hydrophones, house.now)
     runner = Runner(house, tell=board.tell, idle_s=idle_s, live=live)
 
+    stopped = False
+
     def finish(number: int, _frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
         signal.signal(number, signal.default_int_handler)  # whoever insists does not wait for the tidy end
         runner.stop()
 
@@ -88,3 +92,4 @@ def listen(house: House, console: Console, *, idle_s: float | None, live: bool =
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+    return stopped

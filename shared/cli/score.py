@@ -61,16 +61,18 @@ def score(
     ) as progress:
         for number, file in enumerate(files, start=1):
             task = progress.add_task(f"[{number}/{len(files)}] {file.name}", total=None)
+            path = (out_dir or file.parent) / (file.name + _SUFFIX[annotations]) if annotations else None
             try:
                 scored = score_recording(file, detector, log_mel, threshold=threshold, progress=_teller(progress, task))
-                if annotations:
-                    path = (out_dir or file.parent) / (file.name + _SUFFIX[annotations])
+                if annotations and path:
                     _write_annotations(scored, annotations, path, detector, written)
             except HaroError as error:
                 failed += 1
                 _print_error(file, str(error), as_json=as_json)
             else:
                 typer.echo(json.dumps(scored.to_json()) if as_json else _sentence(scored))
+                if path:
+                    typer.echo(f"    annotations: {path}", err=as_json)  # beside --json, standard output is JSON alone
             progress.remove_task(task)
     if failed:
         raise typer.Exit(1)

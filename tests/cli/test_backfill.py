@@ -39,10 +39,10 @@ def test_backfill_scores_the_range_and_nothing_else(station: Station, tmp_path: 
 
 
 def test_backfill_without_audio_says_so(station: Station, tmp_path: Path) -> None:
-    """A range nobody published in ends with 1 and a sentence."""
+    """A range nobody published in ends with 1 and a sentence, without a table of nothing before it."""
     node = publish_synthetic(station, "test_node")
 
-    code, _, err = run_haro(
+    code, out, err = run_haro(
         "backfill",
         "test_node",
         "2020-09-01T15:13",
@@ -55,6 +55,23 @@ def test_backfill_without_audio_says_so(station: Station, tmp_path: Path) -> Non
 
     assert code == 1
     assert "no audio was published in that range" in err
+    assert "detections" not in out
+    assert "database" not in out
+
+
+def test_backfill_that_reaches_nothing_says_only_why(tmp_path: Path) -> None:
+    """When the bucket cannot be listed, there is the reason and no table of nothing, no folders that are not there."""
+    with Station() as gone:
+        node = Node(gone, "test_node")
+    file = hydrophones_file(tmp_path, [node])
+
+    when = utc(EPOCHS[0], 70.0), utc(EPOCHS[0], 100.0)
+    code, out, err = run_haro("backfill", "test_node", *when, "--hydrophones", file, "--data", tmp_path / "data")
+
+    assert code == 1
+    assert "the backfill is not finished" in err
+    assert "detections" not in out
+    assert "database" not in out
 
 
 @pytest.mark.parametrize(
@@ -63,16 +80,19 @@ def test_backfill_without_audio_says_so(station: Station, tmp_path: Path) -> Non
         (("no_such_node", "2020-09-01T15:13", "2020-09-01T16:45"), "no hydrophone is called"),
         (("rpi_bush_point", "yesterday", "2020-09-01T16:45"), "is no time"),
         (("rpi_bush_point", "2020-09-01T16:45", "2020-09-01T15:13"), "not after START"),
+        (("rpi_bush_point", "2020-09-01T15:13", "2099-01-01"), "END 2099-01-01 lies in the future: it is now 20"),
+        (("rpi_bush_point", "2099-01-01", "2099-01-02"), "START 2099-01-01 lies in the future: it is now 20"),
         (("rpi_bush_point", "2026-03-08T02:30", "2026-03-08T05:00"), "clocks went forward"),
     ],
 )
 def test_backfill_refuses_nonsense(arguments: tuple[str, ...], complaint: str, tmp_path: Path) -> None:
-    """Unknown hydrophones, times that are none, and ranges that run backwards each get their sentence."""
+    """Unknown hydrophones, times that are none or to come, and ranges that run backwards: a sentence, nothing kept."""
     code, out, err = run_haro("backfill", *arguments, "--data", tmp_path / "data")
 
     assert code in {1, 2}
     assert complaint in " ".join(err.replace("│", " ").split())
     assert "Traceback" not in out + err
+    assert not (tmp_path / "data").exists()
 
 
 def test_backfill_beside_a_running_station_is_handed_to_it(station: Station, tmp_path: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
+from shared.runner import Runner
 from tests.pipeline import leftovers, run_haro
 
 
 def test_demo_tells_what_it_heard_and_what_it_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo ends by itself with 0, with detections, its three gaps, and where the files lie."""
+    """The demo ends by itself with 0: detections, its three gaps, where the files lie, how to see them again."""
     monkeypatch.setattr("shared.cli.demo._PACE_S", 0.02)  # nobody watches
     code, out, err = run_haro("demo", "--data", tmp_path / "demo")
 
@@ -21,6 +23,19 @@ def test_demo_tells_what_it_heard_and_what_it_missed(tmp_path: Path, monkeypatch
     after = leftovers(tmp_path / "demo")
     assert after.documents["metadata"]
     assert str(tmp_path / "demo" / "haro.sqlite") in out
+    assert out.splitlines()[-1].endswith(f".venv/bin/haro detections --data {tmp_path / 'demo'}")
+
+
+def test_demo_says_that_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After Ctrl-C in mid-play the demo says so, sums up what it has found, and ends with 130 without complaint."""
+    monkeypatch.setattr(Runner, "run", lambda _: signal.raise_signal(signal.SIGINT))
+
+    code, out, err = run_haro("demo", "--data", tmp_path / "demo")
+
+    assert (code, err) == (130, "")
+    assert "\nstopped\n" in out
+    assert "0 detections" in out
+    assert out.splitlines()[-1].startswith("See them again: ")
 
 
 def test_demo_never_empties_a_folder_it_did_not_make(tmp_path: Path) -> None:

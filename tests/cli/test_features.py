@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,3 +88,45 @@ def test_failure_leaves_the_output_of_before(tmp_path: Path) -> None:
     assert code == 1
     assert "short.wav" in err
     assert (tmp_path / "x.npz").read_bytes() == b"precious"
+
+
+def test_recording_is_never_the_output(recording: Path, tmp_path: Path) -> None:
+    """An --out that is the recording itself, by its own name or a link's, is wrong usage and leaves it as it was."""
+    before = recording.read_bytes()
+    (tmp_path / "link.npz").symlink_to(recording)
+
+    for out in (recording, tmp_path / "link.npz"):
+        code, _, err = run_haro("features", recording, "--out", out)
+
+        assert code == 2
+        assert "is the recording itself" in " ".join(err.replace("│", " ").split())
+    assert recording.read_bytes() == before
+
+
+def test_output_that_is_no_npz_file_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    """A name of another kind is wrong usage, told even before a recording that is missing, and what lay there stays."""
+    (tmp_path / "other.flac").write_bytes(b"precious")
+
+    code, _, err = run_haro("features", tmp_path / "absent.wav", "--out", tmp_path / "other.flac")
+
+    assert code == 2
+    assert "must end in .npz" in " ".join(err.replace("│", " ").split())
+    assert (tmp_path / "other.flac").read_bytes() == b"precious"
+
+
+def test_full_disk_leaves_no_half_file(recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk is full in the middle of writing, the output of before stays and nothing lies beside it."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x.npz").write_bytes(b"precious")
+
+    def half(target: Any, **_: Any) -> None:
+        target.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", half)
+    code, _, err = run_haro("features", recording, "--out", tmp_path / "out" / "x.npz")
+
+    assert code == 1
+    assert "x.npz: cannot be written" in err
+    assert "No space left on device" in err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"x.npz": b"precious"}

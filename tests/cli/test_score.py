@@ -81,6 +81,19 @@ def test_annotations_for_raven_and_audacity(recordings: Path, tmp_path: Path) ->
             assert any(start_s <= call_s <= end_s for start_s, end_s in spans)
 
 
+def test_annotation_file_is_told(recordings: Path, tmp_path: Path) -> None:
+    """The path that was written is printed under the recording's line; beside --json it leaves the lines JSON."""
+    arguments = ("--annotations", "raven", "--out-dir", tmp_path, recordings / "sea.wav")
+    told = f"annotations: {tmp_path / 'sea.wav.selections.txt'}"
+
+    _, out, _ = run_haro("score", *arguments)
+    _, as_json, err = run_haro("score", "--json", *arguments)
+
+    assert told in out.splitlines()[-1]
+    assert set(json.loads(as_json)) == KEYS
+    assert told in err
+
+
 def test_human_output_names_verdict_and_times(recordings: Path) -> None:
     """Without --json there is a sentence per file."""
     _, out, _ = run_haro("score", recordings / "calls.wav", recordings / "sea.wav")
