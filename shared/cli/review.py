@@ -17,7 +17,7 @@ from shared.errors import HaroError
 from shared.recording.detections import Verdict
 from shared.settings import load_settings
 
-_ID_SHOWN = 8  # enough for `haro review`
+_ID_SHOWN = 8  # mostly enough for `haro review`; the lines of pictures have all of it
 
 
 class Found(StrEnum):
@@ -56,7 +56,7 @@ def detections(
     console = wide_console()
     console.print(table)
     for stored in found:  # a line each, whole, to be copied or searched
-        console.print(stored.body["id"][:_ID_SHOWN], local_path(stored.body["imageUri"]), soft_wrap=True)
+        console.print(stored.body["id"], local_path(stored.body["imageUri"]), soft_wrap=True)
 
 
 def review(

@@ -38,7 +38,7 @@ def test_review_confirms_a_detection_in_orcahellos_words(station: Station, tmp_p
     reviewed = next(body for body in map(json.loads, out.splitlines()) if body["id"] == first["id"])
     assert (reviewed["reviewed"], reviewed["SRKWFound"], reviewed["tags"]) == (True, "yes", "S01;S16")
     _, out, _ = run_haro("detections", "--data", data)
-    assert f"{first['id'][:8]} {data / 'detections'}" in out, "each picture's path stands whole in a line of its own"
+    assert f"{first['id']} {data / 'detections'}" in out, "id and picture stand whole in a line of their own"
     code, _, err = run_haro("review", "ffffffff", "no", "--data", data)
     assert code == 1
     assert "haro detections" in err
